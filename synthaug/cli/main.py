@@ -1,0 +1,88 @@
+"""The program `synthaug`: collects the verbs and turns errors into exit codes, in this one place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import click
+import typer
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from synthaug.cli import generate, train, verify  # noqa: E402
+from synthaug.core.console import stderr  # noqa: E402
+from synthaug.core.errors import SynthaugError  # noqa: E402
+from synthaug.core.version import __version__  # noqa: E402
+
+app = typer.Typer(
+    name="synthaug",
+    help="Does synthetic data help my classifier, by how much, and where is the set I can use?",
+    epilog="Exit codes: 0 done, 1 failed, 2 bad input or usage, 3 damage found, 130 interrupted, 143 terminated.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (train, generate, verify):
+    verb.add(app)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"synthaug {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,  # noqa: ARG001
+) -> None:
+    pass
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise SystemExit(143)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0, 1 failed, 2 bad input, 3 damage found, 130 SIGINT, 143 SIGTERM."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    shows_tracebacks = "--debug" in arguments
+    # Accepted before and after the verb: whoever needs it has usually just repeated a failed command.
+    arguments = (["--debug"] if shows_tracebacks else []) + [word for word in arguments if word != "--debug"]
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        # click answers an interrupt with Abort; both are handled below.
+        code = app(arguments, standalone_mode=False)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        if shows_tracebacks:
+            raise
+        _complain("interrupted; run the same command again to continue")
+        raise SystemExit(130) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except SynthaugError as error:
+        if shows_tracebacks:
+            raise
+        _complain(str(error))
+        raise SystemExit(error.exit_code) from None
+    except Exception as error:  # noqa: BLE001
+        if shows_tracebacks:
+            raise
+        _complain(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)")
+        raise SystemExit(1) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> None:
+    stderr.quiet = False
+    stderr.print(f"synthaug: {message}", markup=False, style="bold red" if stderr.is_terminal else None)

@@ -1,0 +1,105 @@
+"""The only place where pixels change their form: uint8 in storage, float in [-1, 1] in networks, PNG in files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from synthaug.core.errors import InputError
+
+#: No single image may decode to more pixels than this (a guard against decompression bombs).
+MAX_PIXELS = 64 * 1024 * 1024
+
+
+def to_network(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
+    """Maps uint8 [0, 255] to float32 [-1, 1]."""
+    return images.to(torch.float32) / 127.5 - 1.0
+
+
+def to_storage(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:
+    """Maps float [-1, 1] to uint8 [0, 255], rounding to nearest; values outside are clipped."""
+    return ((images.to(torch.float32).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+
+
+def grid(
+    images: UInt8[Tensor, "n c h w"], columns: int, *, scale: int = 1, gap: int = 1
+) -> UInt8[Tensor, "c grid_h grid_w"]:
+    """Lays images out row by row on white, each magnified `scale` times without smoothing.
+
+    Args:
+        images: Images to show; the last row may stay short.
+        columns: Images per row.
+        scale: Whole magnification factor.
+        gap: White pixels around each image.
+    """
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    cell_height, cell_width = height * scale + gap, width * scale + gap
+    canvas = torch.full((channels, rows * cell_height + gap, columns * cell_width + gap), 255, dtype=torch.uint8)
+    magnified = images.cpu().repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    for position, image in enumerate(magnified):
+        top = gap + (position // columns) * cell_height
+        left = gap + (position % columns) * cell_width
+        canvas[:, top : top + height * scale, left : left + width * scale] = image
+    return canvas
+
+
+def to_pil(image: UInt8[Tensor, "c h w"]) -> Image.Image:
+    """A grey (mode L) or RGB picture of one image."""
+    array = image.cpu().numpy()
+    return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+
+
+def encode_png(image: UInt8[Tensor, "c h w"], *, text: Sequence[tuple[str, str]] = ()) -> bytes:
+    """The PNG file of one image, the same bytes every time; `text` becomes its text chunks."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in text:
+        info.add_text(key, value)
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, format="PNG", pnginfo=info, compress_level=6)
+    return buffer.getvalue()
+
+
+def decode_image(data: bytes, *, name: str, formats: Sequence[str] = ("PNG",)) -> Image.Image:
+    """Decodes one picture with a bound on its pixels; grey stays grey, everything else becomes RGB.
+
+    Args:
+        data: The file's bytes.
+        name: What to call the file in an error.
+        formats: Pillow format names that are acceptable.
+
+    Raises:
+        InputError: If the bytes are not such a picture, are cut short, or hold more than `MAX_PIXELS` pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=list(formats)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise InputError(
+                    f"{name}: at most {MAX_PIXELS} pixels are accepted, found {picture.width}x{picture.height}"
+                )
+            picture.load()
+            return picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16") else "RGB")
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name}: not a readable {'/'.join(formats)} image") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: damaged or truncated image ({error})") from error
+
+
+def from_pil(picture: Image.Image, channels: int) -> UInt8[Tensor, "c h w"]:
+    """The pixels of a picture as grey (1 channel) or RGB (3 channels)."""
+    array = np.array(picture.convert("L" if channels == 1 else "RGB"))
+    return torch.from_numpy(array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1)))
+
+
+def fit_square(picture: Image.Image, size: int) -> Image.Image:
+    """Crops the centre square and resizes it to `size` pixels (antialiased)."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.crop((left, top, left + side, top + side))
+    return square if side == size else square.resize((size, size), Image.Resampling.LANCZOS)

@@ -1,0 +1,101 @@
+"""Which device and precision to compute with, and what machine that is."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from synthaug.core.errors import InputError
+from synthaug.core.version import __version__
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A device and the number format of its matrix products; weights and sums stay float32.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        precision: "fp32" or "bf16".
+    """
+
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+
+    @classmethod
+    def resolve(cls, device: DeviceName = "auto", precision: PrecisionName = "auto") -> Runtime:
+        """Chooses what "auto" leaves open: a GPU where there is one, bf16 where the hardware multiplies it.
+
+        Raises:
+            InputError: If "cuda" is asked for and there is none.
+        """
+        has_cuda = torch.cuda.is_available()
+        if device == "cuda" and not has_cuda:
+            raise InputError("--device cuda needs a CUDA GPU and a driver; none was found. Use --device cpu.")
+        chosen: Literal["cpu", "cuda"] = "cuda" if has_cuda and device != "cpu" else "cpu"
+        if precision != "auto":
+            return cls(chosen, precision)
+        return cls(chosen, "bf16" if _multiplies_bf16(chosen) else "fp32")
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Mixed precision for the block, or nothing for fp32."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, torch.bfloat16)
+
+    @property
+    def lightning_precision(self) -> Literal["bf16-mixed", "32-true"]:
+        """The same choice in Lightning's words."""
+        return "bf16-mixed" if self.precision == "bf16" else "32-true"
+
+    @property
+    def lightning_accelerator(self) -> Literal["gpu", "cpu"]:
+        """The same choice in Lightning's words."""
+        return "gpu" if self.device == "cuda" else "cpu"
+
+
+def _multiplies_bf16(device: Literal["cpu", "cuda"]) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def hardware() -> str:
+    """One line naming the processor, its cores in use and the GPU."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores"
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return f"{model} ({platform.machine()}), {torch.get_num_threads()} threads"
+
+
+def environment() -> dict[str, str]:
+    """Hardware, versions and date, to stand beside every measured number."""
+    packages = ("torch", "torchvision", "diffusers", "lightning")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "hardware": hardware(),
+        "platform": platform.system(),
+        "python": platform.python_version(),
+        "synthaug": __version__,
+        **versions,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+    }

@@ -1,0 +1,223 @@
+"""One way to run a Lightning Trainer for everything that trains here: signals, time limits, progress, state files."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import math
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from synthaug.core.console import progress
+from synthaug.core.errors import InputError, TrainingError
+from synthaug.core.runtime import Runtime
+from synthaug.core.storage import atomic_file
+
+
+class _Progress(Callback):
+    """Steps done of steps to do, with the running loss, on the shared progress bar."""
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+        self._stack = contextlib.ExitStack()
+        self._advance: Callable[[int, str], None] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._advance = self._stack.enter_context(progress(self._description, int(trainer.max_steps)))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._advance is not None:
+            self._advance(trainer.global_step, "")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._stack.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stack.close()
+
+
+class _StopOnSignal(Callback):
+    """Ends a training between two steps when a signal asked for it, so that its state is whole."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def receive(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.received is not None:
+            trainer.should_stop = True
+
+
+class _StopOnNotANumber(Callback):
+    """Ends a training whose loss is no longer a number."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if trainer.global_step % 10 == 0 and not math.isfinite(float(loss)):
+            raise TrainingError(
+                f"the loss is no longer a number at step {trainer.global_step}; lower the learning rate and "
+                "start again, or continue from the last saved state with --resume auto"
+            )
+
+
+@dataclass
+class TrainingState(Callback):
+    """Saves everything needed to continue: at the end, on a termination signal and every `every_seconds`.
+
+    Attributes:
+        path: The state file; it is replaced as a whole.
+        every_seconds: Longest time between two saves.
+    """
+
+    path: Path
+    every_seconds: float = 120.0
+    _saved_at: float = field(default=0.0, repr=False)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves when the time has come."""
+        if time.monotonic() - self._saved_at > self.every_seconds:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves the last state."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Saves when the exception came between two steps."""
+        if isinstance(exception, SIGTERMException):
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            with atomic_file(self.path) as file:
+                torch.save(trainer._checkpoint_connector.dump_checkpoint(), file)
+        self._saved_at = time.monotonic()
+
+
+@contextlib.contextmanager
+def _signals(stop: _StopOnSignal) -> Iterator[None]:
+    try:
+        previous = {number: signal.signal(number, stop.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # Only the main thread may set handlers; elsewhere the caller's stay in place.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def fit(
+    module: pl.LightningModule,
+    train_batches: Any,
+    validation_batches: Any = None,
+    *,
+    runtime: Runtime,
+    steps: int,
+    root: Path,
+    description: str,
+    max_time: float | None = None,
+    validate_every: int | None = None,
+    callbacks: list[Callback] | None = None,
+    loggers: list[Logger] | None = None,
+    resume_from: Path | None = None,
+    datamodule: pl.LightningDataModule | None = None,
+) -> pl.Trainer:
+    """Trains `module` for `steps` optimiser steps in all, or until `max_time` seconds have passed.
+
+    Args:
+        module: What to train.
+        train_batches: Any iterable of batches; repeated as often as needed. None when `datamodule` gives them.
+        validation_batches: Validated on every `validate_every` steps, if given.
+        runtime: Device and precision.
+        steps: Optimiser steps, counted from the beginning of the first run.
+        root: Folder for whatever Lightning writes.
+        description: Label of the progress bar.
+        max_time: Seconds after which the training ends between two steps.
+        validate_every: Steps between two validations.
+        callbacks: More callbacks.
+        loggers: Where metrics go.
+        resume_from: A state file written by `TrainingState`; read without pickle.
+        datamodule: Gives the batches instead of the two arguments above.
+
+    Returns:
+        The trainer, after the end.
+
+    Raises:
+        InputError: If `steps` is not positive.
+        TrainingError: If the loss is no longer a number.
+        KeyboardInterrupt: On SIGINT, after the step in progress has ended.
+        SystemExit: With code 143 on SIGTERM, likewise.
+    """
+    if steps < 1:
+        raise InputError(f"at least one training step is needed, found {steps}")
+    stop = _StopOnSignal()
+    limits = [] if max_time is None else [Timer(datetime.timedelta(seconds=max_time), verbose=False)]
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), _signals(stop):
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        trainer = pl.Trainer(
+            accelerator=runtime.lightning_accelerator,
+            devices=1,
+            precision=runtime.lightning_precision,
+            max_epochs=-1,
+            max_steps=steps,
+            check_val_every_n_epoch=None,
+            val_check_interval=validate_every,
+            limit_val_batches=1.0 if validate_every else 0,
+            callbacks=[_Progress(description), stop, _StopOnNotANumber(), *limits, *(callbacks or [])],
+            logger=loggers or False,
+            log_every_n_steps=10,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=root,
+        )
+        with contextlib.suppress(SIGTERMException):
+            trainer.fit(
+                module,
+                train_batches,
+                validation_batches,
+                datamodule=datamodule,
+                ckpt_path=None if resume_from is None else str(resume_from),
+                weights_only=True,
+            )
+    if stop.received == signal.SIGINT:
+        raise KeyboardInterrupt
+    if stop.received == signal.SIGTERM:
+        raise SystemExit(143)
+    return trainer

@@ -1,0 +1,1 @@
+"""Labelled images from sources, their splits, their augmentation and their mixture with synthetic sets."""

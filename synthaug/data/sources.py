@@ -1,0 +1,170 @@
+"""Real labelled images from a SPEC: digits, cifar10[:ROOT], imagefolder:PATH or wds:DIR_OR_PATTERN."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from synthaug.core.errors import InputError
+from synthaug.core.pixels import decode_image, fit_square, from_pil
+from synthaug.core.registry import Registry
+from synthaug.core.storage import cache_home
+from synthaug.core.types import LabelledImages
+from synthaug.shards.reader import read_shards, resolve_shards
+
+#: Files an image folder may hold; everything else in it is passed over.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Everything a SPEC names, before splitting.
+
+    Attributes:
+        spec: The SPEC as given.
+        train: Images to train and validate on, or all images if there is no official test set.
+        test: The official test set, if the source has one.
+        allows_flip: Whether a mirrored image still shows its class.
+    """
+
+    spec: str
+    train: LabelledImages
+    test: LabelledImages | None
+    allows_flip: bool
+
+
+def load_source(spec: str, *, image_size: int | None = None) -> Source:
+    """Loads the images a SPEC names.
+
+    Args:
+        spec: `digits` (scikit-learn's 8x8 grey digits, embedded), `cifar10[:ROOT]` (downloaded on demand),
+            `imagefolder:PATH` (one folder per class, optionally under train/ and test/) or
+            `wds:DIR_OR_PATTERN` (WebDataset shards with png + cls).
+        image_size: Centre-crop and resize to this many pixels; needed where images differ or are not square.
+
+    Raises:
+        InputError: If the SPEC is unknown or what it names is missing, empty, unreadable or of mixed sizes.
+    """
+    if image_size is not None and image_size < 4:
+        raise InputError(f"--image-size must be at least 4 pixels, found {image_size}")
+    kind, _, argument = spec.partition(":")
+    return SOURCES.get(kind)(spec, argument, image_size)
+
+
+def _digits(spec: str, argument: str, image_size: int | None) -> Source:
+    from sklearn.datasets import load_digits
+
+    if argument:
+        raise InputError(f"the source 'digits' takes no argument, found {spec!r}")
+    raw = load_digits()
+    pixels = torch.from_numpy((raw.images * (255.0 / 16.0)).round().astype("uint8"))[:, None]
+    images = LabelledImages.of(
+        _resized(pixels, image_size),
+        torch.from_numpy(raw.target.astype("int64")),
+        tuple(str(name) for name in raw.target_names),
+        "digits",
+    )
+    return Source(spec, images, None, allows_flip=False)
+
+
+def _cifar10(spec: str, argument: str, image_size: int | None) -> Source:
+    from torchvision.datasets import CIFAR10
+
+    root = Path(argument) if argument else cache_home() / "cifar10"
+    parts = []
+    for is_train in (True, False):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                part = CIFAR10(str(root), train=is_train, download=True)  # checks md5 before it unpickles
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"CIFAR-10 is not in {root} and could not be downloaded ({error}). Connect to a network, put "
+                "cifar-10-batches-py there, or use imagefolder:PATH on a copy you have."
+            ) from error
+        pixels = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
+        name = "cifar10/train" if is_train else "cifar10/test"
+        parts.append(
+            LabelledImages.of(_resized(pixels, image_size), torch.tensor(part.targets), tuple(part.classes), name)
+        )
+    return Source(spec, parts[0], parts[1], allows_flip=True)
+
+
+def _image_folder(spec: str, argument: str, image_size: int | None) -> Source:
+    root = Path(argument)
+    if not argument or not root.is_dir():
+        raise InputError(f"{spec!r}: no such folder: {root.absolute()}")
+    if not (root / "train").is_dir():
+        return Source(spec, _read_folder(root, image_size, spec), None, allows_flip=True)
+    train = _read_folder(root / "train", image_size, spec)
+    if not (root / "test").is_dir():
+        return Source(spec, train, None, allows_flip=True)
+    test = _read_folder(root / "test", image_size or train.image_size, spec, channels=train.channels)
+    if test.class_names != train.class_names:
+        raise InputError(
+            f"{root}: train/ and test/ must have the same class folders, found {list(train.class_names)} "
+            f"and {list(test.class_names)}"
+        )
+    return Source(spec, train, test, allows_flip=True)
+
+
+def _read_folder(root: Path, image_size: int | None, name: str, channels: int | None = None) -> LabelledImages:
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise InputError(f"{root}: one folder per class is needed, found no folder")
+    files: list[tuple[Path, int]] = []
+    for label, folder in enumerate(folders):
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not found:
+            raise InputError(f"{folder}: a class needs images ({', '.join(SUFFIXES)}), found none")
+        files.extend((path, label) for path in found)
+    with ThreadPoolExecutor() as pool:
+        pictures = list(
+            pool.map(lambda item: decode_image(item[0].read_bytes(), name=str(item[0]), formats=_FORMATS), files)
+        )
+    if image_size is None:
+        image_size = pictures[0].width
+        for picture, (path, _) in zip(pictures, files, strict=True):
+            if picture.size != (image_size, image_size):
+                raise InputError(
+                    f"{path}: images of one square size are needed, found {picture.width}x{picture.height} beside "
+                    f"{pictures[0].width}x{pictures[0].height}. Give --image-size N to crop and resize them."
+                )
+    if channels is None:
+        channels = 1 if all(picture.mode == "L" for picture in pictures) else 3
+    images = torch.stack([from_pil(fit_square(picture, image_size), channels) for picture in pictures])
+    labels = torch.tensor([label for _, label in files], dtype=torch.int64)
+    return LabelledImages.of(images, labels, tuple(folder.name for folder in folders), name)
+
+
+def _wds(spec: str, argument: str, image_size: int | None) -> Source:
+    train, test = (resolve_shards(argument, split=split) for split in ("train", "test"))
+    images = read_shards(train, name=spec, folder=argument)
+    if image_size is not None and image_size != images.image_size:
+        images = LabelledImages.of(_resized(images.images, image_size), images.labels, images.class_names, spec)
+    held_out = read_shards(test, name=spec, folder=argument) if test else None
+    if held_out is not None:
+        held_out = LabelledImages.of(
+            _resized(held_out.images, image_size or images.image_size), held_out.labels, images.class_names, spec
+        )
+    return Source(spec, images, held_out, allows_flip=True)
+
+
+def _resized(pixels: torch.Tensor, image_size: int | None) -> torch.Tensor:
+    if image_size is None or image_size == pixels.shape[-1]:
+        return pixels
+    from torchvision.transforms.v2 import functional as transforms
+
+    resized: torch.Tensor = transforms.resize(pixels, [image_size, image_size], antialias=True)
+    return resized
+
+
+SOURCES: Registry[Callable[[str, str, int | None], Source]] = Registry(
+    "data source", {"digits": _digits, "cifar10": _cifar10, "imagefolder": _image_folder, "wds": _wds}
+)

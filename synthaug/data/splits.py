@@ -1,0 +1,125 @@
+"""Train, validation and test as a pure function of (source, fraction, seed); no image is in two of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from synthaug.core.errors import InputError
+from synthaug.core.seeding import generator_for
+from synthaug.core.types import LabelledImages, SplitRecord
+from synthaug.data.sources import Source
+
+_TEST_SHARE = 0.2
+_VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The parts of a source in use.
+
+    Attributes:
+        train: The real images to learn from, after `fraction` or `per_class_real`.
+        validation: Selects; never trained on.
+        test: Touched once.
+        record: Fingerprints that travel with everything trained on `train`.
+        allows_flip: Whether a mirrored image still shows its class.
+    """
+
+    train: LabelledImages
+    validation: LabelledImages
+    test: LabelledImages
+    record: SplitRecord
+    allows_flip: bool
+
+
+def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | None = None, seed: int = 0) -> Splits:
+    """Splits a source class by class.
+
+    A source without an official test set gives 20 % of each class to test; 10 % of what remains validates. Validation
+    and test depend on the seed only. Smaller fractions are subsets of larger ones.
+
+    Args:
+        source: What to split.
+        fraction: Share of the training images to use, in (0, 1]; at least one per class stays.
+        per_class_real: Training images per class to use, instead of a fraction.
+        seed: Seed of the split.
+
+    Raises:
+        InputError: If the fraction is out of range, there is only one class, or a class is too small to split.
+    """
+    pool = source.train
+    if not 0.0 < fraction <= 1.0:
+        raise InputError(f"--fraction must lie in (0, 1], found {fraction}")
+    if per_class_real is not None and fraction != 1.0:
+        raise InputError("give --fraction or --per-class-real, not both")
+    if per_class_real is not None and per_class_real < 1:
+        raise InputError(f"--per-class-real must be at least 1, found {per_class_real}")
+    if len(pool.class_names) < 2:
+        raise InputError(f"{source.spec}: at least two classes are needed, found {list(pool.class_names)}")
+
+    parts: dict[str, list[Int64[Tensor, " m"]]] = {"train": [], "validation": [], "test": []}
+    for label, members in enumerate(pool.indices_by_class()):
+        order = members[torch.randperm(len(members), generator=generator_for("split", seed, label))]
+        test_count = 0 if source.test is not None else max(1, round(_TEST_SHARE * len(order)))
+        validation_count = max(1, round(_VALIDATION_SHARE * (len(order) - test_count)))
+        available = len(order) - test_count - validation_count
+        if available < 1:
+            raise InputError(
+                f"{source.spec}: class {pool.class_names[label]!r} has {len(order)} image(s); at least "
+                f"{2 if source.test is not None else 3} are needed to train, validate and test"
+            )
+        if per_class_real is not None and per_class_real > available:
+            raise InputError(
+                f"--per-class-real {per_class_real} is more than the {available} training images that class "
+                f"{pool.class_names[label]!r} of {source.spec} has"
+            )
+        in_use = per_class_real or max(1, round(fraction * available))
+        parts["test"].append(order[:test_count])
+        parts["validation"].append(order[test_count : test_count + validation_count])
+        parts["train"].append(order[test_count + validation_count :][:in_use])
+
+    train, validation = (pool.take(torch.cat(parts[part]).sort().values) for part in ("train", "validation"))
+    test = source.test if source.test is not None else pool.take(torch.cat(parts["test"]).sort().values)
+    record = SplitRecord(
+        source=source.spec,
+        source_fingerprint=_joined(pool.fingerprint, source.test.fingerprint if source.test is not None else ""),
+        seed=seed,
+        class_counts=train.class_counts(),
+        train_fingerprint=train.fingerprint,
+        held_out_fingerprint=_joined(validation.fingerprint, test.fingerprint),
+    )
+    return Splits(train, validation, test, record, source.allows_flip)
+
+
+def _joined(*fingerprints: str) -> str:
+    return hashlib.sha256("+".join(fingerprints).encode()).hexdigest()
+
+
+def leak(generator: SplitRecord, consumer: SplitRecord) -> str | None:
+    """Why a generator's synthetic images must not train a classifier on `consumer`'s split; None if they may.
+
+    They may if the generator provably saw none of the consumer's validation and test images, and no real image that
+    the consumer itself may not train on: same source, same held-out images, and no more of any class.
+    """
+    if generator.source_fingerprint != consumer.source_fingerprint:
+        return (
+            f"its generator was trained on other images ({generator.source}), so nothing shows that it has not seen "
+            "the validation or test images"
+        )
+    if generator.held_out_fingerprint != consumer.held_out_fingerprint:
+        return (
+            f"its generator was trained on a split with seed {generator.seed} (here {consumer.seed}), so it has seen "
+            "validation or test images"
+        )
+    pairs = zip(generator.class_counts, consumer.class_counts, strict=True)
+    if any(seen > allowed for seen, allowed in pairs):
+        return (
+            f"its generator saw {sum(generator.class_counts)} real training images, more than the "
+            f"{sum(consumer.class_counts)} that the real arms may use, so a gain could not be told from more real data"
+        )
+    return None

@@ -1,0 +1,123 @@
+"""The checkpoint folder: diffusers layout plus `synthaug.json`, whose hashes are checked before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from synthaug.core.errors import DamageError, InputError
+from synthaug.core.storage import sha256_file, sha256_json, write_text
+from synthaug.core.types import SplitRecord
+
+CARD_NAME = "synthaug.json"
+
+
+class TrainingSummary(BaseModel):
+    """What a training came to.
+
+    Attributes:
+        steps: Optimiser steps done.
+        planned_steps: Optimiser steps asked for; more than `steps` if time ran out.
+        images_seen: Images shown to the network.
+        seconds: Time spent training, over all runs.
+        images_per_second: Of the last run.
+        loss: Mean training loss over the last hundred steps.
+        parameters: Trainable numbers of the network.
+        precision: fp32 or bf16.
+        hardware: Where it was trained.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int
+    planned_steps: int
+    images_seen: int
+    seconds: float
+    images_per_second: float
+    loss: float
+    parameters: int
+    precision: str
+    hardware: str
+
+
+class CheckpointCard(BaseModel):
+    """`synthaug.json`: what a checkpoint is and how it came to be.
+
+    Attributes:
+        format: Version of this file.
+        model: Name of the backend.
+        preset: Preset of its network.
+        class_names: Classes in label order.
+        image_size: Height and width in pixels.
+        channels: 1 for grey, 3 for RGB.
+        allows_flip: Whether a mirrored image still shows its class.
+        split: What it was trained on.
+        training: How.
+        settings: The training settings, to be repeated when resuming.
+        weights: sha256 of each weight file, by its path in the folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    model: str
+    preset: str
+    class_names: tuple[str, ...]
+    image_size: int
+    channels: Literal[1, 3]
+    allows_flip: bool
+    split: SplitRecord
+    training: TrainingSummary
+    settings: dict[str, Any]
+    weights: dict[str, str]
+
+    @property
+    def checkpoint(self) -> str:
+        """One hash over all weights."""
+        return sha256_json(self.weights)
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every safetensors file below `folder`, by relative path."""
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*.safetensors"))}
+
+
+def write_card(folder: Path, card: CheckpointCard) -> None:
+    """Writes `synthaug.json`, which makes the folder a checkpoint."""
+    write_text(folder / CARD_NAME, json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_card(folder: Path) -> CheckpointCard:
+    """Reads `synthaug.json`.
+
+    Raises:
+        InputError: If the folder is not a checkpoint of this project.
+    """
+    path = folder / CARD_NAME
+    if not path.is_file():
+        raise InputError(f"{folder} is not a checkpoint: it has no {CARD_NAME}. Make one with: synthaug train --out DIR")
+    try:
+        return CheckpointCard.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        detail = error.errors()[0]
+        field = ".".join(map(str, detail["loc"])) or "contents"
+        raise InputError(f"{path} is not readable: {field}: {detail['msg']}") from error
+
+
+def verify_weights(folder: Path, card: CheckpointCard) -> None:
+    """Checks that the weight files are those the card names.
+
+    Raises:
+        DamageError: Naming the file that differs.
+    """
+    for name, expected in card.weights.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            raise DamageError(f"{folder}: the weight file {name} is missing")
+        if sha256_file(path) != expected:
+            raise DamageError(
+                f"{path} is damaged or was replaced: its sha256 is not the one in {CARD_NAME}. Restore it or train again."
+            )

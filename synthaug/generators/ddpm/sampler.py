@@ -1,0 +1,88 @@
+"""Draws images with diffusers' few-step solvers and classifier-free guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from synthaug.core.errors import InputError
+from synthaug.core.pixels import to_storage
+from synthaug.core.registry import Registry
+from synthaug.core.runtime import Runtime
+from synthaug.generators.base import Noise, SamplerSettings
+from synthaug.generators.ddpm.diffusion import TRAIN_TIMESTEPS, predict_images
+
+DEFAULT_SETTINGS = SamplerSettings(sampler="dpmpp", steps=20, guidance=1.0)
+
+
+def _dpmpp(config: dict[str, Any]) -> Any:
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler.from_config(config, solver_order=2, prediction_type="sample")
+
+
+def _ddim(config: dict[str, Any]) -> Any:
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler.from_config(config, prediction_type="sample", clip_sample=False)
+
+
+#: Deterministic solvers of the probability-flow equation; each takes a DDPM scheduler's configuration.
+SAMPLERS: Registry[Callable[[dict[str, Any]], Any]] = Registry("sampler", {"dpmpp": _dpmpp, "ddim": _ddim})
+
+
+def check_settings(settings: SamplerSettings) -> None:
+    """Raises InputError for an unknown sampler, or a number of steps or guidance weight out of range."""
+    SAMPLERS.get(settings.sampler)
+    if not 1 <= settings.steps <= TRAIN_TIMESTEPS:
+        raise InputError(f"--steps must lie in 1..{TRAIN_TIMESTEPS}, found {settings.steps}")
+    if settings.guidance < 0:
+        raise InputError(f"--guidance must not be negative, found {settings.guidance}")
+
+
+@torch.no_grad()
+def sample_images(
+    network: Any,
+    scheduler_config: dict[str, Any],
+    alphas_cumprod: Float[Tensor, " t"],
+    labels: Int64[Tensor, " n"],
+    noise: Noise,
+    settings: SamplerSettings,
+    runtime: Runtime,
+) -> UInt8[Tensor, "n c h w"]:
+    """Integrates from noise to images.
+
+    Args:
+        network: Predicts the noise: `network(noisy_images, t, class_labels=labels).sample`.
+        scheduler_config: Configuration of the DDPM scheduler it was trained with.
+        alphas_cumprod: alpha-bar_t of that scheduler.
+        labels: Classes to draw.
+        noise: Gives the initial noise.
+        settings: Sampler, steps and guidance.
+        runtime: Device and precision.
+
+    Returns:
+        uint8 images on the CPU.
+    """
+    scheduler = SAMPLERS.get(settings.sampler)(scheduler_config)
+    scheduler.set_timesteps(settings.steps)
+    device = torch.device(runtime.device)
+    images = noise.draw().to(device)
+    labels = labels.to(device)
+    null_labels = torch.full_like(labels, network.config.num_class_embeds - 1)
+    alphas_cumprod = alphas_cumprod.to(device)
+
+    for timestep in scheduler.timesteps:
+        timesteps = torch.full((len(labels),), int(timestep), dtype=torch.int64, device=device)
+        with runtime.autocast():
+            predicted = network(images, timesteps, class_labels=labels).sample.float()
+            if settings.guidance != 1.0:
+                unconditional = network(images, timesteps, class_labels=null_labels).sample.float()
+                predicted = unconditional + settings.guidance * (predicted - unconditional)
+        clean = predict_images(images, predicted, timesteps, alphas_cumprod)
+        images = scheduler.step(clean, timestep, images).prev_sample
+    return to_storage(images).cpu()

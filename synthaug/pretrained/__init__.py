@@ -1,0 +1,1 @@
+"""Small weights that this project trained itself; see the model cards."""

@@ -1,0 +1,56 @@
+"""Compares the files of a shard set with its manifest, byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug.core.errors import DamageError
+from synthaug.core.storage import sha256_file
+from synthaug.shards.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a check of a whole set found in order.
+
+    Attributes:
+        shards: Shards checked.
+        samples: Samples in them.
+        bytes: Their size.
+        class_counts: Images per class name.
+    """
+
+    shards: int
+    samples: int
+    bytes: int
+    class_counts: dict[str, int]
+
+
+def verify_set(folder: Path) -> Verification:
+    """Checks that every shard has the size and sha256 of the manifest.
+
+    Raises:
+        InputError: If the set has no manifest.
+        DamageError: Naming every damaged shard.
+    """
+    manifest = Manifest.read(folder)
+    damage = []
+    totals = [0] * len(manifest.plan.class_names)
+    for shard in manifest.shards:
+        path = folder / shard.name
+        if not path.is_file():
+            damage.append(f"{shard.name} is missing")
+        elif path.stat().st_size != shard.bytes:
+            damage.append(f"{shard.name} has {path.stat().st_size} bytes instead of {shard.bytes}")
+        elif sha256_file(path) != shard.sha256:
+            damage.append(f"{shard.name} has another sha256")
+        totals = [total + count for total, count in zip(totals, shard.class_counts, strict=True)]
+    if damage:
+        raise DamageError(f"{folder} is damaged: {'; '.join(damage)}. Delete these shards and generate again.")
+    return Verification(
+        shards=len(manifest.shards),
+        samples=manifest.sample_count,
+        bytes=sum(shard.bytes for shard in manifest.shards),
+        class_counts=dict(zip(manifest.plan.class_names, totals, strict=True)),
+    )

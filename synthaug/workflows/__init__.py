@@ -1,0 +1,1 @@
+"""One verb, one module: each brings lower layers together and does one thing a user asks for."""

@@ -1,0 +1,75 @@
+"""Finds the checkpoint that a model name stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import synthaug.pretrained
+from synthaug.core.errors import InputError
+from synthaug.generators.base import backend_names
+from synthaug.generators.checkpoint import CARD_NAME, CheckpointCard, read_card
+
+_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint and why it was taken.
+
+    Attributes:
+        folder: Where it is.
+        card: What it is.
+        reason: For the user: "the newest in this folder", "packaged", ...
+    """
+
+    folder: Path
+    card: CheckpointCard
+    reason: str
+
+
+def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint:
+    """The checkpoint that `model` stands for.
+
+    Args:
+        model: A checkpoint folder, the name of a packaged one, or the name of a backend, which takes the newest
+            checkpoint of that kind up to three folders below `below`, else the packaged one.
+        below: Where to look; the current folder if not given.
+
+    Raises:
+        InputError: If there is none.
+    """
+    folder = Path(model)
+    if (folder / CARD_NAME).is_file():
+        return FoundCheckpoint(folder, read_card(folder), "as named")
+    packaged = packaged_checkpoints()
+    if model in packaged:
+        return FoundCheckpoint(packaged[model], read_card(packaged[model]), "packaged with synthaug")
+    if model not in backend_names():
+        names = ", ".join([*backend_names(), *packaged])
+        raise InputError(f"unknown model {model!r}: neither a checkpoint folder nor one of {names}")
+    local = [card for card in local_checkpoints(below or Path()) if read_card(card).model == model]
+    if local:
+        newest = max(local, key=lambda path: (path / CARD_NAME).stat().st_mtime)
+        return FoundCheckpoint(newest, read_card(newest), "the newest below this folder")
+    for path in packaged.values():
+        card = read_card(path)
+        if card.model == model:
+            return FoundCheckpoint(path, card, "packaged with synthaug; no checkpoint of yours was found below this folder")
+    raise InputError(f"no {model} checkpoint below this folder, and none is packaged; make one: synthaug train --model {model}")
+
+
+def local_checkpoints(below: Path) -> list[Path]:
+    """Checkpoint folders up to three levels below a folder; hidden folders are passed over."""
+    found = []
+    for depth in range(1, _DEPTH + 2):
+        for card in below.glob("/".join(["*"] * (depth - 1) + [CARD_NAME])):
+            if not any(part.startswith(".") for part in card.relative_to(below).parts):
+                found.append(card.parent)
+    return sorted(found)
+
+
+def packaged_checkpoints() -> dict[str, Path]:
+    """Name and folder of each checkpoint that comes with the package."""
+    root = Path(next(iter(synthaug.pretrained.__path__)))
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CARD_NAME}"))}

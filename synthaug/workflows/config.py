@@ -1,0 +1,121 @@
+"""What the settings of all workflows have in common: validation at the door, YAML files, a copy beside the output."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from synthaug.core.errors import InputError
+from synthaug.core.runtime import DeviceName, PrecisionName, Runtime
+from synthaug.core.storage import write_text
+from synthaug.data.sources import Source, load_source
+from synthaug.data.splits import Splits, make_splits
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)([smh]?)$")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(value: object) -> object:
+    """Seconds from `90`, `90s`, `9m` or `1.5h`; other types pass through to validation."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.match(value.strip())
+    if match is None:
+        raise ValueError(f"a duration like 90s, 9m or 1.5h is needed, found {value!r}")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+C = TypeVar("C", bound="WorkflowConfig")
+
+
+class WorkflowConfig(BaseModel):
+    """Settings of a workflow. Field descriptions are the help texts of the flags of the same names.
+
+    Attributes:
+        seed: Seed of everything random except the split.
+        device: Where to compute.
+        precision: Number format of matrix products.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    seed: int = Field(0, ge=0, description="Seed of everything random except the split.")
+    device: DeviceName = Field("auto", description="Where to compute; auto takes a GPU if there is one.")
+    precision: PrecisionName = Field("auto", description="auto takes bf16 where the hardware multiplies it.")
+
+    @classmethod
+    def resolve(cls, values: dict[str, Any], file: Path | None = None) -> Self:
+        """Merges a YAML file and given values, which win, and validates the whole.
+
+        Raises:
+            InputError: For an unreadable file, an unknown key or a value out of range.
+        """
+        merged = {**(_read_yaml(file) if file is not None else {}), **values}
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise InputError("; ".join(_explain(cls, detail) for detail in error.errors())) from error
+
+    def runtime(self) -> Runtime:
+        """Device and precision, resolved."""
+        return Runtime.resolve(self.device, self.precision)
+
+    def save(self, folder: Path) -> None:
+        """Writes `config.yaml` into `folder`, ready for --config."""
+        write_text(folder / "config.yaml", yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+class DataConfig(WorkflowConfig):
+    """Settings of a workflow that reads real images.
+
+    Attributes:
+        data: SPEC of the source.
+        fraction: Share of the real training images to use.
+        per_class_real: Real training images per class to use.
+        image_size: Crop and resize to this many pixels.
+        split_seed: Seed of the split.
+    """
+
+    data: str = Field(
+        "digits", description="Real images: digits, cifar10[:ROOT], imagefolder:PATH or wds:DIR_OR_PATTERN."
+    )
+    fraction: float = Field(1.0, description="Share of the real training images to use, in (0, 1].")
+    per_class_real: int | None = Field(None, description="Real training images per class to use, instead of a fraction.")
+    image_size: int | None = Field(None, description="Crop the centre and resize to this many pixels.")
+    split_seed: int = Field(0, ge=0, description="Seed of the split into train, validation and test.")
+
+    def splits(self) -> Splits:
+        """Loads and splits the real images."""
+        return self.split(load_source(self.data, image_size=self.image_size))
+
+    def split(self, source: Source) -> Splits:
+        """Splits a loaded source by these settings."""
+        return make_splits(source, fraction=self.fraction, per_class_real=self.per_class_real, seed=self.split_seed)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {file}: not valid YAML ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"--config {file}: a table of settings is needed, found {type(value).__name__}")
+    return {str(key).replace("-", "_"): entry for key, entry in value.items()}
+
+
+def _explain(config: type[WorkflowConfig], detail: Any) -> str:
+    name = ".".join(map(str, detail["loc"]))
+    flag = f"--{name.replace('_', '-')}"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown setting {name!r}; known: {', '.join(config.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{flag} is required"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{flag}: {message[:1].lower()}{message[1:]}, found {detail['input']!r}"
