@@ -15,7 +15,11 @@ def add(app: typer.Typer) -> None:
 
 
 def _show(result: GenerateResult) -> str:
-    made = f"{result.new_images} new, {result.images_per_second:.0f} images/s" if result.new_images else "nothing was missing"
+    made = (
+        f"{result.new_images} new, {result.images_per_second:.0f} images/s"
+        if result.new_images
+        else "nothing was missing"
+    )
     return (
         f"{result.images} images in {result.shards} shard(s) ({made})\n"
         f"checkpoint: {result.checkpoint} ({result.reason})\nset: {result.out}\npreview: {result.preview}"

@@ -13,10 +13,10 @@ import typer
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from synthaug.cli import generate, train, verify  # noqa: E402
-from synthaug.core.console import stderr  # noqa: E402
-from synthaug.core.errors import SynthaugError  # noqa: E402
-from synthaug.core.version import __version__  # noqa: E402
+from synthaug.cli import bench, classify, demo, generate, models, report, train, verify
+from synthaug.core.console import stderr
+from synthaug.core.errors import SynthaugError
+from synthaug.core.version import __version__
 
 app = typer.Typer(
     name="synthaug",
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, generate, verify):
+for verb in (demo, train, generate, verify, classify, bench, report, models):
     verb.add(app)
 
 
@@ -40,10 +40,10 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,  # noqa: ARG001
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     pass
 
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _complain(str(error))
         raise SystemExit(error.exit_code) from None
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         if shows_tracebacks:
             raise
         _complain(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)")

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synthaug.core.console import stderr
-from synthaug.workflows.config import WorkflowConfig
+from synthaug.workflows.config import DataConfig, WorkflowConfig
 
 C = TypeVar("C", bound=WorkflowConfig)
 R = TypeVar("R")
@@ -53,9 +53,10 @@ def add_verb(
         else:
             typer.echo(_as_lines(to_json(result)) if is_dry else show(result))
 
-    parameters = [_parameter(key, field) for key, field in config.model_fields.items()]
-    command.__signature__ = inspect.Signature([*parameters, *_COMMON])  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, *_COMMON]}
+    fields = sorted(config.model_fields.items(), key=lambda item: _PANELS.index(_panel(item[0])))
+    parameters = [*(_parameter(key, field) for key, field in fields), *_COMMON]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     summary = (inspect.getdoc(run) or "").split("\n\n")[0]
     app.command(name, help=summary, epilog=f"Example: {epilog}")(command)
 
@@ -92,11 +93,11 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     help_text = field.description or ""
     if required:
-        help_text += " [required]"
+        help_text += " (required)"
     elif default is not None:
-        help_text += f" [default: {default}]"
+        help_text += f" (default: {default})"
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
-    option = typer.Option(*names, help=help_text, show_default=False)
+    option = typer.Option(*names, help=help_text, show_default=False, rich_help_panel=_panel(name))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
@@ -117,11 +118,21 @@ def _common(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def _panel(name: str) -> str:
+    """Which box of the help a flag stands in: the verb's own first, those that all verbs share last."""
+    if name in WorkflowConfig.model_fields:
+        return "Common"
+    return "Data" if name in DataConfig.model_fields else "Options"
+
+
+_PANELS = ["Options", "Data", "Common"]
 _PANEL = "Common"
 _COMMON = [
     _common(
         "config",
-        Annotated[Path | None, typer.Option("--config", help="YAML file of settings; flags win.", rich_help_panel=_PANEL)],
+        Annotated[
+            Path | None, typer.Option("--config", help="YAML file of settings; flags win.", rich_help_panel=_PANEL)
+        ],
         None,
     ),
     _common(

@@ -26,7 +26,7 @@ def log(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar with the time remaining.
 
     Args:
@@ -34,7 +34,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int, str], None
         total: Number of items to come.
 
     Yields:
-        A function `(completed, note)` that moves the bar to `completed` items.
+        A function that moves the bar to so many items done.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -44,14 +44,9 @@ def progress(description: str, total: int) -> Iterator[Callable[[int, str], None
         TimeElapsedColumn(),
         TextColumn("eta"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
         console=stderr,
         disable=stderr.quiet,
     )
     with bar:
-        task = bar.add_task(description, total=total, note="")
-
-        def advance(completed: int, note: str = "") -> None:
-            bar.update(task, completed=completed, note=note)
-
-        yield advance
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -84,10 +84,14 @@ def decode_image(data: bytes, *, name: str, formats: Sequence[str] = ("PNG",)) -
                     f"{name}: at most {MAX_PIXELS} pixels are accepted, found {picture.width}x{picture.height}"
                 )
             picture.load()
-            return picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16") else "RGB")
+            if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8 instead of scaling them.
+                return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            if picture.mode in ("I", "F"):
+                raise InputError(f"{name}: 8 or 16 bits per channel are needed, found 32")
+            return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a readable {'/'.join(formats)} image") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: damaged or truncated image ({error})") from error
 
 

@@ -66,7 +66,7 @@ class Runtime:
 
 def _multiplies_bf16(device: Literal["cpu", "cuda"]) -> bool:
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -7,11 +7,11 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from synthaug.core.errors import StorageError
+from synthaug.core.errors import InputError, StorageError
 
 _DISK_ERRORS = {
     errno.ENOSPC: "no space is left on the disk",
@@ -92,15 +92,16 @@ def append_json_line(path: Path, value: Any) -> None:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
+        with path.open("ab+", buffering=0) as file:
+            line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
             end = file.seek(0, os.SEEK_END)
             if end:
                 file.seek(end - 1)
                 if file.read(1) != b"\n":
-                    file.write(b"\n")
+                    line = b"\n" + line
             try:
-                file.write((json.dumps(value, ensure_ascii=False) + "\n").encode())
-                file.flush()
+                while line:  # A disk that fills up takes a part before it refuses.
+                    line = line[file.write(line) :]
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(end)
@@ -112,7 +113,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with contextlib.suppress(json.JSONDecodeError):
             rows.append(json.loads(line))
     return rows
@@ -127,6 +128,20 @@ def sha256_file(path: Path) -> str:
 def sha256_json(value: Any) -> str:
     """The sha256 of a JSON value in canonical form (sorted keys, no spaces)."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+    """Refuses to continue in `where`, which was started with other settings.
+
+    Raises:
+        InputError: Naming the first setting that differs, with both values.
+    """
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise InputError(
+                f"{where} was started with other settings: {name} is {before.get(name)!r} there and {value!r} now. "
+                "Repeat its settings to continue it, or choose another folder."
+            )
 
 
 def cache_home() -> Path:

@@ -21,34 +21,21 @@ from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from synthaug.core.console import progress
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.core.runtime import Runtime
 from synthaug.core.storage import atomic_file
 
 
 class _Progress(Callback):
-    """Steps done of steps to do, with the running loss, on the shared progress bar."""
+    """Tells how many steps are done."""
 
-    def __init__(self, description: str) -> None:
-        self._description = description
-        self._stack = contextlib.ExitStack()
-        self._advance: Callable[[int, str], None] | None = None
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._advance = self._stack.enter_context(progress(self._description, int(trainer.max_steps)))
+    def __init__(self, on_step: Callable[[int], None]) -> None:
+        self._on_step = on_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._advance is not None:
-            self._advance(trainer.global_step, "")
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._stack.close()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._stack.close()
+        self._on_step(trainer.global_step)
 
 
 class _StopOnSignal(Callback):
@@ -70,13 +57,23 @@ class _StopOnSignal(Callback):
 
 
 class _StopOnNotANumber(Callback):
-    """Ends a training whose loss is no longer a number."""
+    """Ends a training whose loss is no longer a number; looks at every tenth step and the last."""
+
+    def __init__(self) -> None:
+        self._loss: Any = 0.0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if trainer.global_step % 10 == 0 and not math.isfinite(float(loss)):
+        self._loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if trainer.global_step % 10 == 0:
+            self._check(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check(trainer)
+
+    def _check(self, trainer: pl.Trainer) -> None:
+        if not math.isfinite(float(self._loss)):
             raise TrainingError(
                 f"the loss is no longer a number at step {trainer.global_step}; lower the learning rate and "
                 "start again, or continue from the last saved state with --resume auto"
@@ -139,13 +136,12 @@ def _signals(stop: _StopOnSignal) -> Iterator[None]:
 
 def fit(
     module: pl.LightningModule,
-    train_batches: Any,
-    validation_batches: Any = None,
+    train_batches: Any = None,
     *,
     runtime: Runtime,
     steps: int,
     root: Path,
-    description: str,
+    on_step: Callable[[int], None],
     max_time: float | None = None,
     validate_every: int | None = None,
     callbacks: list[Callback] | None = None,
@@ -158,13 +154,12 @@ def fit(
     Args:
         module: What to train.
         train_batches: Any iterable of batches; repeated as often as needed. None when `datamodule` gives them.
-        validation_batches: Validated on every `validate_every` steps, if given.
         runtime: Device and precision.
         steps: Optimiser steps, counted from the beginning of the first run.
         root: Folder for whatever Lightning writes.
-        description: Label of the progress bar.
+        on_step: Called with the number of steps done, after each.
         max_time: Seconds after which the training ends between two steps.
-        validate_every: Steps between two validations.
+        validate_every: Steps between two validations on the datamodule's validation images; None for no validation.
         callbacks: More callbacks.
         loggers: Where metrics go.
         resume_from: A state file written by `TrainingState`; read without pickle.
@@ -197,7 +192,7 @@ def fit(
             check_val_every_n_epoch=None,
             val_check_interval=validate_every,
             limit_val_batches=1.0 if validate_every else 0,
-            callbacks=[_Progress(description), stop, _StopOnNotANumber(), *limits, *(callbacks or [])],
+            callbacks=[_Progress(on_step), stop, _StopOnNotANumber(), *limits, *(callbacks or [])],
             logger=loggers or False,
             log_every_n_steps=10,
             enable_checkpointing=False,
@@ -207,15 +202,17 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=root,
         )
-        with contextlib.suppress(SIGTERMException):
+        try:
             trainer.fit(
                 module,
                 train_batches,
-                validation_batches,
                 datamodule=datamodule,
                 ckpt_path=None if resume_from is None else str(resume_from),
                 weights_only=True,
             )
+        except (SIGTERMException, SystemExit):  # Lightning exits with 1 after a second signal
+            if stop.received is None:
+                raise
     if stop.received == signal.SIGINT:
         raise KeyboardInterrupt
     if stop.received == signal.SIGTERM:

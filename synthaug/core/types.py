@@ -18,8 +18,8 @@ from synthaug.core.errors import InputError
 def fingerprint(images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> str:
     """The sha256 of shape, pixels and labels in their order, as 64 hexadecimal digits."""
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    for block in images.split(4096):
-        digest.update(block.contiguous().cpu().numpy().tobytes())
+    for start in range(0, len(images), 4096):
+        digest.update(images[start : start + 4096].contiguous().cpu().numpy().tobytes())
     digest.update(labels.contiguous().cpu().numpy().astype("<i8").tobytes())
     return digest.hexdigest()
 

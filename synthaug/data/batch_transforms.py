@@ -24,9 +24,7 @@ def no_transform(
     return images
 
 
-def basic(
-    images: UInt8[Tensor, "n c h w"], generator: torch.Generator, allows_flip: bool
-) -> UInt8[Tensor, "n c h w"]:
+def basic(images: UInt8[Tensor, "n c h w"], generator: torch.Generator, allows_flip: bool) -> UInt8[Tensor, "n c h w"]:
     """Pads by an eighth of the size with zeros and crops at random; then mirrors half of the images, if allowed.
 
     An eighth is 4 pixels at 32x32, the common choice for CIFAR-10 (Lee et al. 2015, "Deeply-Supervised Nets"),

@@ -50,6 +50,19 @@ class _Resident(Dataset[Batch]):
         return Batch(images, labels, is_synthetic, plan.transform_seed)
 
 
+class _Ready(Dataset[Batch]):
+    """Batches that are already made."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, position: int) -> Batch:
+        return self._batches[position]
+
+
 class MixedDataModule(pl.LightningDataModule):
     """Mixes a real split with a synthetic set; validation and test are real only.
 
@@ -94,15 +107,15 @@ class MixedDataModule(pl.LightningDataModule):
         """Mixed batches, in an order that depends on (seed, epoch)."""
         return DataLoader(self._dataset, batch_size=None, sampler=self.batches)
 
-    def val_dataloader(self) -> list[Batch]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         """Real validation images in their order."""
         return self._in_order(self.splits.validation)
 
-    def test_dataloader(self) -> list[Batch]:
+    def test_dataloader(self) -> DataLoader[Batch]:
         """Real test images in their order."""
         return self._in_order(self.splits.test)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augments training batches, on the device they are on."""
         if self.trainer is None or not self.trainer.training:
             return batch
@@ -113,10 +126,14 @@ class MixedDataModule(pl.LightningDataModule):
         generator = torch.Generator(batch.images.device).manual_seed(batch.transform_seed)
         return batch._replace(images=self._transform(batch.images, generator, self.splits.allows_flip))
 
-    def _in_order(self, part: LabelledImages) -> list[Batch]:
+    def _in_order(self, part: LabelledImages) -> DataLoader[Batch]:
         size = max(self._batch_size, 256)
-        pairs = zip(part.images.split(size), part.labels.split(size), strict=True)
-        return [Batch(images, labels, torch.zeros(len(labels), dtype=torch.bool), 0) for images, labels in pairs]
+        batches = []
+        for start in range(0, len(part), size):
+            labels = part.labels[start : start + size]
+            is_synthetic = torch.zeros(len(labels), dtype=torch.bool)
+            batches.append(Batch(part.images[start : start + size], labels, is_synthetic, 0))
+        return DataLoader(_Ready(batches), batch_size=None)
 
 
 def check_same_classes(real: LabelledImages, synthetic: LabelledImages) -> None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.registry import Registry
 from synthaug.core.storage import cache_home
 from synthaug.core.types import LabelledImages
+from synthaug.shards.manifest import MANIFEST_NAME, Manifest
 from synthaug.shards.reader import read_shards, resolve_shards
 
 #: Files an image folder may hold; everything else in it is passed over.
@@ -105,7 +107,8 @@ def _image_folder(spec: str, argument: str, image_size: int | None) -> Source:
     train = _read_folder(root / "train", image_size, spec)
     if not (root / "test").is_dir():
         return Source(spec, train, None, allows_flip=True)
-    test = _read_folder(root / "test", image_size or train.image_size, spec, channels=train.channels)
+    test = _read_folder(root / "test", image_size, spec, channels=train.channels)
+    _check_same_size(train, test)
     if test.class_names != train.class_names:
         raise InputError(
             f"{root}: train/ and test/ must have the same class folders, found {list(train.class_names)} "
@@ -125,9 +128,7 @@ def _read_folder(root: Path, image_size: int | None, name: str, channels: int | 
             raise InputError(f"{folder}: a class needs images ({', '.join(SUFFIXES)}), found none")
         files.extend((path, label) for path in found)
     with ThreadPoolExecutor() as pool:
-        pictures = list(
-            pool.map(lambda item: decode_image(item[0].read_bytes(), name=str(item[0]), formats=_FORMATS), files)
-        )
+        pictures = list(pool.map(lambda item: _read_picture(item[0]), files))
     if image_size is None:
         image_size = pictures[0].width
         for picture, (path, _) in zip(pictures, files, strict=True):
@@ -143,17 +144,32 @@ def _read_folder(root: Path, image_size: int | None, name: str, channels: int | 
     return LabelledImages.of(images, labels, tuple(folder.name for folder in folders), name)
 
 
+def _read_picture(path: Path) -> Image.Image:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: could not be read ({error.strerror})") from error
+    return decode_image(data, name=str(path), formats=_FORMATS)
+
+
+def _check_same_size(train: LabelledImages, test: LabelledImages) -> None:
+    if train.image_size != test.image_size:
+        raise InputError(
+            f"{train.name}: training and test images must have one size, found {train.image_size} and "
+            f"{test.image_size} pixels. Give --image-size N to crop and resize them."
+        )
+
+
 def _wds(spec: str, argument: str, image_size: int | None) -> Source:
     train, test = (resolve_shards(argument, split=split) for split in ("train", "test"))
-    images = read_shards(train, name=spec, folder=argument)
-    if image_size is not None and image_size != images.image_size:
-        images = LabelledImages.of(_resized(images.images, image_size), images.labels, images.class_names, spec)
-    held_out = read_shards(test, name=spec, folder=argument) if test else None
-    if held_out is not None:
-        held_out = LabelledImages.of(
-            _resized(held_out.images, image_size or images.image_size), held_out.labels, images.class_names, spec
-        )
-    return Source(spec, images, held_out, allows_flip=True)
+    images = read_shards(train, name=spec, folder=argument, image_size=image_size)
+    allows_flip = not (Path(argument) / MANIFEST_NAME).is_file() or Manifest.read(Path(argument)).allows_flip
+    if not test:
+        return Source(spec, images, None, allows_flip)
+    read = read_shards(test, name=spec, folder=argument, image_size=image_size, channels=images.channels)
+    held_out = LabelledImages.of(read.images, read.labels, images.class_names, spec)
+    _check_same_size(images, held_out)
+    return Source(spec, images, held_out, allows_flip)
 
 
 def _resized(pixels: torch.Tensor, image_size: int | None) -> torch.Tensor:

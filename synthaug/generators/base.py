@@ -63,6 +63,7 @@ class SamplerSettings:
     guidance: float
 
 
+@runtime_checkable
 class Noise(Protocol):
     """A source of per-sample Gaussian noise; each call gives the next independent array."""
 
@@ -70,6 +71,7 @@ class Noise(Protocol):
         """Standard normal float32 values on the CPU."""
 
 
+@runtime_checkable
 class Generator(Protocol):
     """A trained generator."""
 
@@ -183,7 +185,10 @@ def load_backend(name: str) -> Backend:
             raise unknown_name("model", name, backend_names())
         reference = points[0].value
     module, _, attribute = reference.partition(":")
-    backend = getattr(importlib.import_module(module), attribute)
+    try:
+        backend = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the entry point {name!r} ({reference}) cannot be loaded: {error}") from error
     if not isinstance(backend, Backend):
         raise InputError(f"the entry point {name!r} ({reference}) does not provide a generator backend")
     return backend

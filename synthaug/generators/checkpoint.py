@@ -98,7 +98,9 @@ def read_card(folder: Path) -> CheckpointCard:
     """
     path = folder / CARD_NAME
     if not path.is_file():
-        raise InputError(f"{folder} is not a checkpoint: it has no {CARD_NAME}. Make one with: synthaug train --out DIR")
+        raise InputError(
+            f"{folder} is not a checkpoint: it has no {CARD_NAME}. Make one with: synthaug train --out DIR"
+        )
     try:
         return CheckpointCard.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -119,5 +121,5 @@ def verify_weights(folder: Path, card: CheckpointCard) -> None:
             raise DamageError(f"{folder}: the weight file {name} is missing")
         if sha256_file(path) != expected:
             raise DamageError(
-                f"{path} is damaged or was replaced: its sha256 is not the one in {CARD_NAME}. Restore it or train again."
+                f"{path} is damaged or was replaced: its sha256 is not that of {CARD_NAME}. Restore it or train again."
             )

@@ -15,13 +15,13 @@ def averaged_copy(network: nn.Module) -> nn.Module:
 
 
 def decay_at(step: int, decay: float) -> float:
-    """The decay after `step` updates: min(decay, (1 + step) / (10 + step)), so that early weights are soon forgotten."""
+    """The decay after `step` updates: min(decay, (1 + step) / (10 + step)); early weights are soon forgotten."""
     return min(decay, (1 + step) / (10 + step))
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * network, for all parameters; buffers are copied."""
+    """Average <- decay * average + (1 - decay) * network, for all parameters; buffers are copied."""
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
     for kept, current in zip(average.buffers(), network.buffers(), strict=True):
         kept.copy_(current)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from synthaug.core.errors import InputError
 from synthaug.core.storage import write_text
@@ -60,6 +60,13 @@ class Manifest(BaseModel):
     split: SplitRecord
     shards: tuple[ShardRecord, ...]
 
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        for shard in self.shards:
+            if len(shard.class_counts) != len(self.plan.class_names) or sum(shard.class_counts) != shard.samples:
+                raise ValueError(f"the class counts of {shard.name} do not fit its samples or the classes")
+        return self
+
     @property
     def sample_count(self) -> int:
         """Images in the whole set."""
@@ -67,7 +74,9 @@ class Manifest(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes manifest.json atomically."""
-        write_text(folder / MANIFEST_NAME, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+        write_text(
+            folder / MANIFEST_NAME, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+        )
 
     @classmethod
     def read(cls, folder: Path) -> Self:

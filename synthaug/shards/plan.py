@@ -7,8 +7,6 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthaug.core.errors import InputError
-
 
 class SetPlan(BaseModel):
     """Everything that identifies the samples of a set; two sets with equal plans are equal.
@@ -46,20 +44,6 @@ class SetPlan(BaseModel):
         """The shards in order; every class is as evenly spread over them as can be."""
         starts = range(0, self.sample_count, self.shard_size)
         return [ShardPlan.of(self, number, start) for number, start in enumerate(starts)]
-
-    def check_same(self, other: SetPlan, where: str) -> None:
-        """Refuses a folder that was started with other settings.
-
-        Raises:
-            InputError: Naming the first differing field.
-        """
-        for field in type(self).model_fields:
-            mine, theirs = getattr(self, field), getattr(other, field)
-            if mine != theirs:
-                raise InputError(
-                    f"{where} holds a set with other settings: {field} is {theirs!r} there and {mine!r} now. "
-                    "Choose another --out, or repeat the settings of the set to continue it."
-                )
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
+from PIL import Image
 
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.pixels import decode_image, from_pil
+from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.types import LabelledImages
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest
 
 _SUFFIXES = frozenset({"png", "cls", "json"})
 _MAX_MEMBER_BYTES = 64 * 1024 * 1024
+_MAX_CLASSES = 1_000_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -71,10 +71,19 @@ def iterate_shard(path: Path) -> Iterator[ShardSample]:
             if group:
                 yield _sample(path, current, group)
             end = tar.offset
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
         raise DamageError(f"{path}: not a whole tar file ({error})") from error
-    if path.stat().st_size < end + 1024 or end == 0:
+    _check_end(path, end)
+
+
+def _check_end(path: Path, end: int) -> None:
+    with path.open("rb") as file:
+        file.seek(end)
+        rest = file.read()
+    if len(rest) < 1024 or end == 0:
         raise DamageError(f"{path}: cut short, the end-of-archive marker is missing")
+    if any(rest):  # tarfile takes a damaged header for the end of the archive
+        raise DamageError(f"{path}: damaged after byte {end}")
 
 
 def _sample(path: Path, key: str, group: dict[str, bytes]) -> ShardSample:
@@ -84,6 +93,8 @@ def _sample(path: Path, key: str, group: dict[str, bytes]) -> ShardSample:
         label = int(group["cls"])
     except ValueError as error:
         raise DamageError(f"{path}: sample {key} has no class number") from error
+    if not 0 <= label < _MAX_CLASSES:
+        raise DamageError(f"{path}: sample {key} has class {label}, outside 0..{_MAX_CLASSES - 1}")
     return ShardSample(key, label, group["png"], group.get("json", b""))
 
 
@@ -105,7 +116,9 @@ def resolve_shards(where: str, *, split: str = "train") -> list[Path]:
     else:
         found = []
     if not found and split == "train":
-        raise InputError(f"no shards (.tar) at {where!r}: give a folder of shards or a pattern like DIR/x-{{000..009}}.tar")
+        raise InputError(
+            f"no shards (.tar) at {where!r}: give a folder of shards or a pattern like DIR/x-{{000..009}}.tar"
+        )
     return found
 
 
@@ -118,40 +131,49 @@ def _expand(pattern: str) -> list[str]:
     return [name for number in numbers for name in _expand(pattern[: match.start()] + number + pattern[match.end() :])]
 
 
-def read_shards(paths: list[Path], *, name: str, folder: str = "") -> LabelledImages:
+def read_shards(
+    paths: list[Path], *, name: str, folder: str = "", image_size: int | None = None, channels: int | None = None
+) -> LabelledImages:
     """Decodes all samples of some shards into memory.
 
     Args:
         paths: The shard files.
         name: What to call the images.
         folder: Where a manifest may name the classes; without one they are called by their number.
+        image_size: Crop the centre square of each image and resize it to this; needed where images differ.
+        channels: 1 for grey, 3 for RGB; by default grey if all images are.
 
     Raises:
         InputError: If there is no image, or images differ in size.
         DamageError: If a shard is damaged.
     """
     labels: list[int] = []
-    pixels: list[UInt8[Tensor, "c h w"]] = []
-    channels: int | None = None
+    pictures: list[Image.Image] = []
     for path in paths:
         for sample in iterate_shard(path):
             try:
                 picture = decode_image(sample.image, name=f"{path}: sample {sample.key}")
             except InputError as error:
                 raise DamageError(str(error)) from error
-            channels = channels or (1 if picture.mode == "L" else 3)
-            image = from_pil(picture, channels)
-            if pixels and image.shape != pixels[0].shape:
-                raise InputError(f"{path}: sample {sample.key} is {picture.width}x{picture.height}, others are not")
-            pixels.append(image)
+            if image_size is not None:
+                picture = fit_square(picture, image_size)
+            if pictures and picture.size != pictures[0].size:
+                raise InputError(
+                    f"{path}: sample {sample.key} is {picture.width}x{picture.height} beside "
+                    f"{pictures[0].width}x{pictures[0].height}. Give --image-size N to crop and resize them."
+                )
+            pictures.append(picture)
             labels.append(sample.label)
-    if not pixels:
+    if not pictures:
         raise InputError(f"{name}: at least one image is needed, found none")
     if folder and (Path(folder) / MANIFEST_NAME).is_file():
         class_names = Manifest.read(Path(folder)).plan.class_names
     else:
         class_names = tuple(str(label) for label in range(max(labels) + 1))
-    return LabelledImages.of(torch.stack(pixels), torch.tensor(labels), class_names, name)
+    if channels is None:
+        channels = 1 if all(picture.mode == "L" for picture in pictures) else 3
+    images = torch.stack([from_pil(picture, channels) for picture in pictures])
+    return LabelledImages.of(images, torch.tensor(labels), class_names, name)
 
 
 def read_set(folder: Path) -> tuple[LabelledImages, Manifest]:

@@ -24,9 +24,7 @@ class Scores(TypedDict):
     nearest_train_distance: float
 
 
-def write_shard(
-    folder: Path, plan: SetPlan, shard: ShardPlan, images: UInt8[Tensor, "n c h w"]
-) -> ShardRecord:
+def write_shard(folder: Path, plan: SetPlan, shard: ShardPlan, images: UInt8[Tensor, "n c h w"]) -> ShardRecord:
     """Writes one shard under its final name, atomically, the same bytes every time.
 
     Args:

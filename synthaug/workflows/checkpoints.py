@@ -55,8 +55,12 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
     for path in packaged.values():
         card = read_card(path)
         if card.model == model:
-            return FoundCheckpoint(path, card, "packaged with synthaug; no checkpoint of yours was found below this folder")
-    raise InputError(f"no {model} checkpoint below this folder, and none is packaged; make one: synthaug train --model {model}")
+            return FoundCheckpoint(
+                path, card, "packaged with synthaug; no checkpoint of yours was found below this folder"
+            )
+    raise InputError(
+        f"no {model} checkpoint below this folder, and none is packaged; make one: synthaug train --model {model}"
+    )
 
 
 def local_checkpoints(below: Path) -> list[Path]:

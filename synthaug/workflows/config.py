@@ -29,7 +29,7 @@ def parse_duration(value: object) -> object:
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 C = TypeVar("C", bound="WorkflowConfig")
 
 
@@ -65,6 +65,17 @@ class WorkflowConfig(BaseModel):
         """Device and precision, resolved."""
         return Runtime.resolve(self.device, self.precision)
 
+    def flags(self) -> list[str]:
+        """The command-line words that give these settings; defaults are left out."""
+        words = []
+        for name, value in self.model_dump(mode="json", exclude_defaults=True).items():
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words.append(flag if value else f"--no-{flag[2:]}")
+            elif value is not None:
+                words.extend([flag, str(value)])
+        return words
+
     def save(self, folder: Path) -> None:
         """Writes `config.yaml` into `folder`, ready for --config."""
         write_text(folder / "config.yaml", yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
@@ -85,7 +96,9 @@ class DataConfig(WorkflowConfig):
         "digits", description="Real images: digits, cifar10[:ROOT], imagefolder:PATH or wds:DIR_OR_PATTERN."
     )
     fraction: float = Field(1.0, description="Share of the real training images to use, in (0, 1].")
-    per_class_real: int | None = Field(None, description="Real training images per class to use, instead of a fraction.")
+    per_class_real: int | None = Field(
+        None, description="Real training images per class to use, instead of a fraction."
+    )
     image_size: int | None = Field(None, description="Crop the centre and resize to this many pixels.")
     split_seed: int = Field(0, ge=0, description="Seed of the split into train, validation and test.")
 

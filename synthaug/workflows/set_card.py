@@ -21,6 +21,8 @@ def set_card(manifest: Manifest, checkpoint: CheckpointCard) -> str:
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}],
     }
     names = ", ".join(plan.class_names[:20]) + (" and more" if len(plan.class_names) > 20 else "")
+    origin = f"{sum(split.class_counts)} images of {split.source} (split seed {split.seed})"
+    pattern = f"train-{{000000..{len(manifest.shards) - 1:06d}}}.tar"
     return f"""---
 {yaml.safe_dump(metadata, sort_keys=False).strip()}
 ---
@@ -35,7 +37,7 @@ def set_card(manifest: Manifest, checkpoint: CheckpointCard) -> str:
 | --- | --- |
 | generator | {plan.model}, preset {checkpoint.preset}, {checkpoint.training.parameters:,} parameters |
 | checkpoint | `{plan.checkpoint}` |
-| trained on | {sum(split.class_counts)} images of {split.source} (split seed {split.seed}), {checkpoint.training.images_seen:,} images seen |
+| trained on | {origin}, {checkpoint.training.images_seen:,} images seen |
 | sampler | {plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed} |
 | shards | {len(manifest.shards)} WebDataset tars, listed with sha256 in `manifest.json` |
 
@@ -43,6 +45,6 @@ Each sample has a `png`, a `cls` (class index) and a `json` with its class, inde
 
 ```python
 import webdataset
-samples = webdataset.WebDataset("train-{{000000..{len(manifest.shards) - 1:06d}}}.tar", shardshuffle=False).decode("pil")
+samples = webdataset.WebDataset("{pattern}", shardshuffle=False).decode("pil")
 ```
 """

@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 from synthaug.core.console import log, progress
-from synthaug.core.errors import InputError
+from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.storage import write_bytes, write_text
+from synthaug.core.storage import check_same_settings, sha256_file, write_bytes, write_text
 from synthaug.generators.base import Generator, SamplerSettings, load_backend
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.plan import SetPlan, ShardPlan
@@ -32,7 +32,10 @@ _PREVIEW_CLASSES, _PREVIEW_PER_CLASS = 10, 10
 class GenerateConfig(WorkflowConfig):
     """Settings of `synthaug generate`; the field descriptions are the help texts."""
 
-    model: str = Field("ddpm", description="Kind of generator (takes your newest checkpoint, else the packaged), or a checkpoint folder.")
+    model: str = Field(
+        "ddpm",
+        description="Kind of generator (takes your newest checkpoint, else the packaged), or a checkpoint folder.",
+    )
     per_class: int = Field(description="Images to make of each class.")
     out: Path = Field(description="Folder for the shard set; an unfinished set there is continued.")
     sampler: str | None = Field(None, description="Sampler; the generator's default if not given.")
@@ -156,8 +159,10 @@ def generate(config: GenerateConfig) -> GenerateResult:
     Raises:
         InputError: For impossible settings, or a folder that holds something else.
         StorageError: If the disk refuses; finished shards stay.
+        DamageError: If a shard is not the one in the manifest; it is left as it is.
     """
     work = _Work.of(config)
+    _check_kept_shards(config.out)
     log(f"checkpoint {work.found.folder} ({work.found.reason})")
     config.out.mkdir(parents=True, exist_ok=True)
     write_plan(config.out, work.plan)
@@ -166,10 +171,11 @@ def generate(config: GenerateConfig) -> GenerateResult:
     shards, missing = work.plan.shards(), work.missing(config.out)
     total = sum(len(shard.samples) for shard in missing)
     if missing:
+        (config.out / MANIFEST_NAME).unlink(missing_ok=True)  # It would promise shards that are not there.
         done = 0
         with progress(f"generating {work.plan.model}", total) as advance:
             for shard in missing:
-                images = _sample_shard(work, shard, config.batch_size, lambda n, base=done: advance(base + n, ""))
+                images = _sample_shard(work, shard, config.batch_size, advance, done)
                 write_shard(config.out, work.plan, shard, images)
                 done += len(shard.samples)
     seconds = time.monotonic() - started
@@ -193,13 +199,22 @@ def _check_folder(out: Path, plan: SetPlan) -> None:
         raise InputError(f"--out {out} is a file; a folder is needed")
     existing = read_plan(out)
     if existing is not None:
-        existing.check_same(plan, str(out))
+        check_same_settings(existing.model_dump(), plan.model_dump(), f"the set in {out}")
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out} is not empty and holds no shard set; choose another folder")
 
 
+def _check_kept_shards(out: Path) -> None:
+    if not (out / MANIFEST_NAME).is_file():
+        return
+    kept = [shard for shard in Manifest.read(out).shards if (out / shard.name).is_file()]
+    damaged = [shard.name for shard in kept if sha256_file(out / shard.name) != shard.sha256]
+    if damaged:
+        raise DamageError(f"{out} is damaged: {', '.join(damaged)}. Delete these shards and generate again.")
+
+
 def _sample_shard(
-    work: _Work, shard: ShardPlan, batch_size: int, advance: Callable[[int], None]
+    work: _Work, shard: ShardPlan, batch_size: int, advance: Callable[[int], None], done: int
 ) -> UInt8[Tensor, "n c h w"]:
     batches = []
     for start in range(0, len(shard.samples), batch_size):
@@ -207,7 +222,7 @@ def _sample_shard(
         labels = torch.tensor([label for label, _ in samples])
         noise = SampleNoise(work.plan.seed, samples, work.generator.spec.noise_shape)
         batches.append(work.generator.sample(labels, noise, work.settings))
-        advance(start + len(samples))
+        advance(done + start + len(samples))
     return torch.cat(batches)
 
 

@@ -27,9 +27,13 @@ class TrainConfig(DataConfig):
     batch_size: int | None = Field(None, description="Images per step, instead of the preset's.")
     learning_rate: float | None = Field(None, description="Peak learning rate, instead of the preset's.")
     label_dropout: float = Field(0.1, description="Probability of hiding a label, for classifier-free guidance.")
-    max_time: Duration | None = Field(None, description="Stop after this long (90s, 9m, 1h); continue with --resume auto.")
+    max_time: Duration | None = Field(
+        None, description="Stop after this long (90s, 9m, 1h); continue with --resume auto."
+    )
     grid_every: int = Field(500, description="Steps between two sample grids.")
-    resume: str | None = Field(None, description="auto continues the training in --out if there is one; PATH a state file.")
+    resume: str | None = Field(
+        None, description="auto continues the training in --out if there is one; PATH a state file."
+    )
     flip: bool | None = Field(None, description="Mirror half of the images; by default where the source allows it.")
 
 
@@ -69,10 +73,11 @@ def train(config: TrainConfig) -> TrainResult:
     backend = load_backend(config.model)
     request = _request(config)
     plan = backend.plan(request)
+    images, runtime = request.images, request.runtime
     log(
-        f"{config.model} preset {plan.preset}: {plan.parameters / 1e6:.2f} M parameters, {len(request.images)} images of "
-        f"{len(request.images.class_names)} classes, {plan.steps} steps of {plan.batch_size} "
-        f"on {request.runtime.device} in {request.runtime.precision}"
+        f"{config.model} preset {plan.preset}: {plan.parameters / 1e6:.2f} M parameters, {len(images)} images of "
+        f"{len(images.class_names)} classes, {plan.steps} steps of {plan.batch_size} on {runtime.device} in "
+        f"{runtime.precision}"
     )
     config.save(config.out)
     backend.train(request)
@@ -119,6 +124,8 @@ def _request(config: TrainConfig) -> TrainRequest:
 
 
 def _state_to_resume(config: TrainConfig) -> Path | None:
+    if config.out.exists() and not config.out.is_dir():
+        raise InputError(f"--out {config.out} is a file; a folder is needed")
     own = config.out / _STATE
     if config.resume is None:
         if own.exists() or (config.out / CARD_NAME).exists():

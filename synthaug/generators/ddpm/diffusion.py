@@ -19,6 +19,14 @@ from torch import Tensor
 
 TRAIN_TIMESTEPS = 1000
 
+#: The same process as a configuration of diffusers' DDPMScheduler.
+SCHEDULER = {
+    "num_train_timesteps": TRAIN_TIMESTEPS,
+    "beta_schedule": "squaredcos_cap_v2",
+    "clip_sample": True,
+    "prediction_type": "epsilon",
+}
+
 
 def cosine_alphas_cumprod(timesteps: int = TRAIN_TIMESTEPS) -> Float[Tensor, " t"]:
     """The cosine schedule: alpha-bar(s) = cos^2((s + 0.008) / 1.008 * pi / 2), with each beta at most 0.999.

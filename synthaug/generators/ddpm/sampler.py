@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from synthaug.core.runtime import Runtime
 from synthaug.generators.base import Noise, SamplerSettings
 from synthaug.generators.ddpm.diffusion import TRAIN_TIMESTEPS, predict_images
 
+#: With one step more, dpmpp's rounded grid would hold a timestep twice and divide by zero.
+_MOST_STEPS = TRAIN_TIMESTEPS - 1
 DEFAULT_SETTINGS = SamplerSettings(sampler="dpmpp", steps=20, guidance=1.0)
 
 
@@ -38,10 +41,10 @@ SAMPLERS: Registry[Callable[[dict[str, Any]], Any]] = Registry("sampler", {"dpmp
 def check_settings(settings: SamplerSettings) -> None:
     """Raises InputError for an unknown sampler, or a number of steps or guidance weight out of range."""
     SAMPLERS.get(settings.sampler)
-    if not 1 <= settings.steps <= TRAIN_TIMESTEPS:
-        raise InputError(f"--steps must lie in 1..{TRAIN_TIMESTEPS}, found {settings.steps}")
-    if settings.guidance < 0:
-        raise InputError(f"--guidance must not be negative, found {settings.guidance}")
+    if not 1 <= settings.steps <= _MOST_STEPS:
+        raise InputError(f"--steps must lie in 1..{_MOST_STEPS}, found {settings.steps}")
+    if not 0 <= settings.guidance < math.inf:
+        raise InputError(f"--guidance must be a number of at least 0, found {settings.guidance}")
 
 
 @torch.no_grad()

@@ -92,7 +92,7 @@ class DDPMTask(pl.LightningModule):
         cool_down = min(1.0, max(0.02, (self._steps - step) / max(1.0, _COOL_DOWN_SHARE * self._steps)))
         return warm_up * cool_down
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """L_simple of one batch."""
         generator = generator_for("ddpm", self._seed, self.global_step, device=self.device)
         chosen = self._order.slice(self.global_step * self._batch_size, self._batch_size).to(self.device)

@@ -1,0 +1,1 @@
+"""Image classifiers and how they are trained; they know nothing of where images come from."""

@@ -1,0 +1,110 @@
+"""One cell of the bench: one arm with one seed, trained, selected on validation and tested once."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.resnet import build_network
+from synthaug.classifiers.task import CurvePoint, predict, train_classifier
+from synthaug.core.runtime import Runtime
+from synthaug.core.seeding import derive_seed
+from synthaug.core.types import LabelledImages
+from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.splits import Splits
+from synthaug.metrics.agreement import Agreement, agreement
+from synthaug.workflows.bench.arms import Arm
+
+
+class CellResult(BaseModel):
+    """One row of results.jsonl.
+
+    Attributes:
+        arm: Name of the arm.
+        seed: Seed of initialisation, order and augmentation; the same for all arms of a pair.
+        steps: Optimiser steps taken.
+        best_step: Step of the weights that validated best.
+        validation_accuracy: Of those weights.
+        test: Their agreement with the test labels.
+        label_fidelity: Agreement with the labels of the synthetic set; only from arms that never saw it.
+        curve: All validations.
+        seconds: Time for the cell.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arm: str
+    seed: int
+    steps: int
+    best_step: int
+    validation_accuracy: float
+    test: Agreement
+    label_fidelity: Agreement | None
+    curve: list[CurvePoint]
+    seconds: float
+
+    def as_row(self) -> dict[str, Any]:
+        """A JSON object."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class CellInputs:
+    """What all cells share.
+
+    Attributes:
+        splits: The real images.
+        synthetic: The synthetic set.
+        synthetic_fraction: Its share of each batch in mixed arms.
+        recipe: Network and training settings.
+        runtime: Device and precision.
+    """
+
+    splits: Splits
+    synthetic: LabelledImages
+    synthetic_fraction: float
+    recipe: Recipe
+    runtime: Runtime
+
+
+def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], None]) -> CellResult:
+    """Trains one arm with one seed. The test images are used once, with the weights that validated best."""
+    started = time.monotonic()
+    splits, recipe, runtime = inputs.splits, inputs.recipe, inputs.runtime
+    datamodule = MixedDataModule(
+        splits,
+        inputs.synthetic if arm.is_mixed else None,
+        synthetic_fraction=inputs.synthetic_fraction if arm.is_mixed else 0.0,
+        batch_size=recipe.batch_size,
+        transform=arm.transform,
+        seed=derive_seed("batches", seed),
+    )
+    classes = len(splits.train.class_names)
+    network = build_network(
+        recipe.network, channels=splits.train.channels, classes=classes, seed=derive_seed("initialise", seed)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        trained = train_classifier(network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=on_step)
+    tested = predict(trained.network, splits.test.images, runtime).argmax(dim=1)
+    fidelity = None
+    if not arm.is_mixed:
+        recognised = predict(trained.network, inputs.synthetic.images, runtime).argmax(dim=1)
+        fidelity = agreement(recognised, inputs.synthetic.labels, classes)
+    return CellResult(
+        arm=arm.name,
+        seed=seed,
+        steps=trained.steps,
+        best_step=trained.best_step,
+        validation_accuracy=trained.validation_accuracy,
+        test=agreement(tested, splits.test.labels, classes),
+        label_fidelity=fidelity,
+        curve=trained.curve,
+        seconds=round(time.monotonic() - started, 2),
+    )

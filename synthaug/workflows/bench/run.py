@@ -1,0 +1,194 @@
+"""Runs the bench cell by cell; interrupted, it continues with the next missing cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from pydantic import Field, ValidationError
+from torch import Tensor
+
+from synthaug.classifiers.recipes import recipe_settings
+from synthaug.core.console import log, progress
+from synthaug.core.errors import InputError
+from synthaug.core.pixels import encode_png, grid
+from synthaug.core.runtime import environment
+from synthaug.core.seeding import generator_for
+from synthaug.core.storage import (
+    append_json_line,
+    check_same_settings,
+    read_json_lines,
+    write_bytes,
+    write_json,
+)
+from synthaug.core.types import LabelledImages
+from synthaug.data.splits import Splits
+from synthaug.workflows.bench.arms import ARMS, Arm
+from synthaug.workflows.bench.cells import CellInputs, CellResult, run_cell
+from synthaug.workflows.bench.summary import BenchSummary, summarise
+from synthaug.workflows.classify import RecipeConfig, open_synthetic
+
+RESULTS_NAME = "results.jsonl"
+_SETTINGS_NAME = "settings.json"
+_GRID_CLASSES, _GRID_PER_CLASS = 10, 8
+
+
+class BenchConfig(RecipeConfig):
+    """Settings of `synthaug bench`; the field descriptions are the help texts."""
+
+    synthetic: Path = Field(description="The synthetic shard set to judge.")
+    out: Path = Field(description="Folder for results and report; an unfinished bench there is continued.")
+    seeds: int = Field(5, description="Paired seeds; fewer than 3 give no verdict.")
+    synthetic_fraction: float = Field(
+        0.5, description="Share of each batch that is synthetic in mixed arms, in (0, 1]."
+    )
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What a bench would do.
+
+    Attributes:
+        arms: Names of the arms.
+        cells: Trainings in all.
+        missing_cells: Trainings still to be done.
+        settings: Everything that decides the numbers.
+    """
+
+    arms: tuple[str, ...]
+    cells: int
+    missing_cells: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Study:
+    inputs: CellInputs
+    settings: dict[str, Any]
+    pairs: list[tuple[Arm, int]]
+    done: list[CellResult]
+
+    @classmethod
+    def of(cls, config: BenchConfig) -> _Study:
+        if config.seeds < 1:
+            raise InputError(f"--seeds must be at least 1, found {config.seeds}")
+        if not 0.0 < config.synthetic_fraction <= 1.0:
+            raise InputError(f"--synthetic-fraction must lie in (0, 1], found {config.synthetic_fraction}")
+        recipe = config.resolved_recipe()
+        splits = config.splits()
+        synthetic, manifest = open_synthetic(config.synthetic, splits)
+        inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())
+        settings = {
+            "data": splits.record.model_dump(mode="json"),
+            "synthetic": manifest.plan.model_dump(mode="json"),
+            "synthetic_fingerprint": synthetic.fingerprint,
+            "synthetic_fraction": config.synthetic_fraction,
+            "recipe": recipe_settings(recipe),
+            "first_seed": config.seed,
+            "precision": inputs.runtime.precision,
+        }
+        pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in ARMS]
+        return cls(inputs, settings, pairs, _read_done(config.out, settings, pairs))
+
+    def missing(self) -> list[tuple[Arm, int]]:
+        finished = {(cell.arm, cell.seed) for cell in self.done}
+        return [(arm, seed) for arm, seed in self.pairs if (arm.name, seed) not in finished]
+
+
+def plan_bench(config: BenchConfig) -> BenchPlan:
+    """What `bench` would do, without doing it.
+
+    Raises:
+        InputError: For anything that `bench` would refuse.
+    """
+    study = _Study.of(config)
+    arms = tuple(arm.name for arm in ARMS)
+    return BenchPlan(arms, len(study.pairs), len(study.missing()), study.settings)
+
+
+def bench(config: BenchConfig) -> BenchSummary:
+    """Measures the test accuracy gained by mixing a synthetic set into training, over real-only training.
+
+    Every cell is one arm with one seed; all take the same number of steps. Finished cells are kept in results.jsonl.
+
+    Raises:
+        InputError: For impossible settings, a leaking or foreign set, or a folder with another bench.
+        DamageError: If the shard set is damaged.
+    """
+    study = _Study.of(config)
+    write_json(config.out / _SETTINGS_NAME, study.settings)
+    config.save(config.out)
+    missing = study.missing()
+    log(
+        f"bench: {len(ARMS)} arms x {config.seeds} seeds, {len(missing)} of {len(study.pairs)} cells to do, "
+        f"{study.inputs.recipe.steps} steps of {study.inputs.recipe.batch_size} each"
+    )
+    cells = list(study.done)
+    steps = study.inputs.recipe.steps
+    if missing:
+        with progress("bench (steps)", len(missing) * steps) as advance:
+            for number, (arm, seed) in enumerate(missing):
+                cell = run_cell(study.inputs, arm, seed, _offset(advance, number * steps))
+                append_json_line(config.out / RESULTS_NAME, cell.as_row())
+                cells.append(cell)
+    splits, synthetic = study.inputs.splits, study.inputs.synthetic
+    _write_grids(config.out, splits, synthetic)
+    summary = summarise(
+        cells,
+        class_names=splits.train.class_names,
+        counts={
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+            "synthetic": len(synthetic),
+        },
+        settings=study.settings,
+        environment=environment(),
+    )
+    summary.write(config.out)
+    return summary
+
+
+def _offset(advance: Callable[[int], None], base: int) -> Callable[[int], None]:
+    return lambda done: advance(base + done)
+
+
+def _read_done(out: Path, settings: dict[str, Any], pairs: list[tuple[Arm, int]]) -> list[CellResult]:
+    if out.is_file():
+        raise InputError(f"--out {out} is a file; a folder is needed")
+    path = out / _SETTINGS_NAME
+    if not path.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise InputError(f"--out {out} is not empty and holds no bench; choose another folder")
+        return []
+    check_same_settings(json.loads(path.read_text(encoding="utf-8")), settings, f"the bench in {out}")
+    wanted = {(arm.name, seed) for arm, seed in pairs}
+    cells = {}
+    for row in read_json_lines(out / RESULTS_NAME):
+        try:
+            cell = CellResult.model_validate(row)
+        except ValidationError as error:
+            raise InputError(f"{out / RESULTS_NAME} is not readable: {error.errors()[0]['msg']}") from error
+        if (cell.arm, cell.seed) in wanted:
+            cells[cell.arm, cell.seed] = cell
+    return list(cells.values())
+
+
+def _write_grids(out: Path, splits: Splits, synthetic: LabelledImages) -> None:
+    for name, images in (("real.png", splits.train), ("synthetic.png", synthetic)):
+        picture = grid(images.images[_rows(images)], _GRID_PER_CLASS, scale=max(1, 32 // images.image_size))
+        write_bytes(out / name, encode_png(picture))
+
+
+def _rows(images: LabelledImages) -> Int64[Tensor, " k"]:
+    """Random images, a row for each of the first classes; a class with few images repeats them."""
+    rows = []
+    for label, members in enumerate(list(images.indices_by_class())[:_GRID_CLASSES]):
+        order = members[torch.randperm(len(members), generator=generator_for("grid", label))]
+        rows.append(order.repeat(-(-_GRID_PER_CLASS // len(order)))[:_GRID_PER_CLASS])
+    return torch.cat(rows)

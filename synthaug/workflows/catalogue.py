@@ -1,0 +1,57 @@
+"""Everything that can be chosen by name, and the checkpoints at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug.classifiers.recipes import RECIPES
+from synthaug.classifiers.resnet import NETWORKS
+from synthaug.data.batch_transforms import TRANSFORMS
+from synthaug.data.sources import SOURCES
+from synthaug.generators.base import backend_names, load_backend
+from synthaug.generators.checkpoint import read_card
+from synthaug.workflows.checkpoints import local_checkpoints, packaged_checkpoints
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Names and what they stand for.
+
+    Attributes:
+        generators: Backend name -> preset name -> purpose.
+        checkpoints: Checkpoint (packaged name or folder) -> what it is.
+        recipes: Classifier recipe -> purpose.
+        networks: Classifier networks.
+        transforms: Presets of classic augmentation.
+        sources: Kinds of SPEC.
+    """
+
+    generators: dict[str, dict[str, str]]
+    checkpoints: dict[str, str]
+    recipes: dict[str, str]
+    networks: list[str]
+    transforms: list[str]
+    sources: list[str]
+
+
+def catalogue(below: Path) -> Catalogue:
+    """Lists all names, and the checkpoints that are packaged or lie below a folder."""
+    found = {**packaged_checkpoints(), **{str(path): path for path in local_checkpoints(below)}}
+    return Catalogue(
+        generators={name: dict(load_backend(name).presets) for name in backend_names()},
+        checkpoints={name: _describe(path) for name, path in found.items()},
+        recipes={name: recipe.purpose for name, recipe in RECIPES.items()},
+        networks=NETWORKS.names(),
+        transforms=TRANSFORMS.names(),
+        sources=SOURCES.names(),
+    )
+
+
+def _describe(folder: Path) -> str:
+    card = read_card(folder)
+    size = f"{card.image_size}x{card.image_size}"
+    return (
+        f"{card.model} {card.preset}, {len(card.class_names)} classes at {size}, trained on "
+        f"{sum(card.split.class_counts)} images of {card.split.source}, {card.training.steps} steps"
+    )
