@@ -77,5 +77,5 @@ def build_network(name: str, *, channels: int, classes: int, seed: int) -> nn.Mo
     """
     build = NETWORKS.get(name)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
         return build(channels, classes).to(memory_format=torch.channels_last)

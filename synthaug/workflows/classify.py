@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from synthaug.classifiers.resnet import NETWORKS, build_network
 from synthaug.classifiers.task import CurvePoint, predict, train_classifier
 from synthaug.core.console import log, progress
 from synthaug.core.errors import InputError
-from synthaug.core.runtime import environment
+from synthaug.core.runtime import Runtime, environment
 from synthaug.core.seeding import derive_seed
 from synthaug.core.storage import write_bytes, write_json
 from synthaug.core.types import LabelledImages
@@ -55,8 +56,8 @@ class RecipeConfig(DataConfig):
             raise InputError(f"--steps must be at least 1, found {recipe.steps}")
         if recipe.batch_size < 2:
             raise InputError(f"--batch-size must be at least 2 (batch norm needs two), found {recipe.batch_size}")
-        if recipe.learning_rate <= 0:
-            raise InputError(f"--learning-rate must be positive, found {recipe.learning_rate}")
+        if not 0 < recipe.learning_rate < math.inf:
+            raise InputError(f"--learning-rate must be a positive number, found {recipe.learning_rate}")
         return recipe
 
 
@@ -116,16 +117,26 @@ class _Inputs:
     recipe: Recipe
     splits: Splits
     synthetic: LabelledImages | None
+    datamodule: MixedDataModule
+    runtime: Runtime
 
     @classmethod
     def of(cls, config: ClassifyConfig) -> _Inputs:
-        recipe = config.resolved_recipe()
+        recipe, runtime = config.resolved_recipe(), config.runtime()
         TRANSFORMS.get(config.transform)
         if config.out is not None and config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
             raise InputError(f"--out {config.out} is not an empty folder; choose another")
         splits = config.splits()
         synthetic = None if config.synthetic is None else open_synthetic(config.synthetic, splits)[0]
-        return cls(recipe, splits, synthetic)
+        datamodule = MixedDataModule(
+            splits,
+            synthetic,
+            synthetic_fraction=0.0 if synthetic is None else config.synthetic_fraction,
+            batch_size=recipe.batch_size,
+            transform=config.transform,
+            seed=derive_seed("batches", config.seed),
+        )
+        return cls(recipe, splits, synthetic, datamodule, runtime)
 
 
 def open_synthetic(folder: Path, splits: Splits) -> tuple[LabelledImages, Manifest]:
@@ -164,16 +175,8 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
         InputError: For impossible settings, or a leaking or foreign synthetic set.
         TrainingError: If the loss is no longer a number.
     """
-    inputs, runtime = _Inputs.of(config), config.runtime()
-    recipe, splits = inputs.recipe, inputs.splits
-    datamodule = MixedDataModule(
-        splits,
-        inputs.synthetic,
-        synthetic_fraction=0.0 if inputs.synthetic is None else config.synthetic_fraction,
-        batch_size=recipe.batch_size,
-        transform=config.transform,
-        seed=derive_seed("batches", config.seed),
-    )
+    inputs = _Inputs.of(config)
+    recipe, splits, runtime = inputs.recipe, inputs.splits, inputs.runtime
     names = splits.train.class_names
     network = build_network(
         recipe.network,
@@ -188,7 +191,9 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, progress("classifying", recipe.steps) as advance:
-        trained = train_classifier(network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
+        trained = train_classifier(
+            network, inputs.datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=advance
+        )
     predicted = predict(trained.network, splits.test.images, runtime).argmax(dim=1)
     test = agreement(predicted, splits.test.labels, len(names))
     result = ClassifyResult(

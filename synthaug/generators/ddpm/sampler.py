@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,27 +16,31 @@ from synthaug.core.pixels import to_storage
 from synthaug.core.registry import Registry
 from synthaug.core.runtime import Runtime
 from synthaug.generators.base import Noise, SamplerSettings
-from synthaug.generators.ddpm.diffusion import TRAIN_TIMESTEPS, predict_images
+from synthaug.generators.ddpm.diffusion import predict_images
 
-#: With one step more, dpmpp's rounded grid would hold a timestep twice and divide by zero.
-_MOST_STEPS = TRAIN_TIMESTEPS - 1
+#: Sampling starts where log(sqrt(alpha-bar) / sqrt(1 - alpha-bar)) reaches this value, that is, where a tenth of the
+#: image's amplitude is left in the noise. Earlier in the cosine schedule, an estimate of x_0 divides the network's
+#: error by almost nothing: the images come out with colours far too strong.
+_FIRST_LOG_SNR = -2.3
+#: With more steps, the rounded grid between that point and 0 would hold a timestep twice and divide by zero.
+_MOST_STEPS = 900
 DEFAULT_SETTINGS = SamplerSettings(sampler="dpmpp", steps=20, guidance=1.0)
 
 
-def _dpmpp(config: dict[str, Any]) -> Any:
-    from diffusers import DPMSolverMultistepScheduler
+def _solver(order: int) -> Callable[[dict[str, Any]], Any]:
+    def build(config: dict[str, Any]) -> Any:
+        from diffusers import DPMSolverMultistepScheduler
 
-    return DPMSolverMultistepScheduler.from_config(config, solver_order=2, prediction_type="sample")
+        return DPMSolverMultistepScheduler.from_config(
+            config, solver_order=order, prediction_type="sample", lambda_min_clipped=_FIRST_LOG_SNR
+        )
+
+    return build
 
 
-def _ddim(config: dict[str, Any]) -> Any:
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler.from_config(config, prediction_type="sample", clip_sample=False)
-
-
-#: Deterministic solvers of the probability-flow equation; each takes a DDPM scheduler's configuration.
-SAMPLERS: Registry[Callable[[dict[str, Any]], Any]] = Registry("sampler", {"dpmpp": _dpmpp, "ddim": _ddim})
+#: Deterministic solvers of the probability-flow equation: DPM-Solver++ (Lu et al. 2022) of order 2, and of order 1,
+#: which is DDIM (Song et al. 2021). Each takes a DDPM scheduler's configuration.
+SAMPLERS: Registry[Callable[[dict[str, Any]], Any]] = Registry("sampler", {"dpmpp": _solver(2), "ddim": _solver(1)})
 
 
 def check_settings(settings: SamplerSettings) -> None:
@@ -72,7 +77,9 @@ def sample_images(
         uint8 images on the CPU.
     """
     scheduler = SAMPLERS.get(settings.sampler)(scheduler_config)
-    scheduler.set_timesteps(settings.steps)
+    with warnings.catch_warnings():  # diffusers converts tensors in a way that NumPy will give up.
+        warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+        scheduler.set_timesteps(settings.steps)
     device = torch.device(runtime.device)
     images = noise.draw().to(device)
     labels = labels.to(device)

@@ -84,7 +84,8 @@ class DDPMTask(pl.LightningModule):
         optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=self._learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate_at)
+        # A plain function: of anything else, LambdaLR would put the attributes into the saved state.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self._rate_at(step))  # noqa: PLW0108
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rate_at(self, step: int) -> float:

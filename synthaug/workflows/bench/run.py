@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,11 @@ class _Study:
         if not 0.0 < config.synthetic_fraction <= 1.0:
             raise InputError(f"--synthetic-fraction must lie in (0, 1], found {config.synthetic_fraction}")
         recipe = config.resolved_recipe()
+        if round(config.synthetic_fraction * recipe.batch_size) == 0:
+            raise InputError(
+                f"--synthetic-fraction {config.synthetic_fraction} of {recipe.batch_size} images is less than one "
+                "synthetic image per batch, so the mixed arm would be real only; give a larger fraction or batch size"
+            )
         splits = config.splits()
         synthetic, manifest = open_synthetic(config.synthetic, splits)
         inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())
@@ -166,7 +171,7 @@ def _read_done(out: Path, settings: dict[str, Any], pairs: list[tuple[Arm, int]]
         if out.is_dir() and any(out.iterdir()):
             raise InputError(f"--out {out} is not empty and holds no bench; choose another folder")
         return []
-    check_same_settings(json.loads(path.read_text(encoding="utf-8")), settings, f"the bench in {out}")
+    check_same_settings(_flat(json.loads(path.read_text(encoding="utf-8"))), _flat(settings), f"the bench in {out}")
     wanted = {(arm.name, seed) for arm, seed in pairs}
     cells = {}
     for row in read_json_lines(out / RESULTS_NAME):
@@ -179,6 +184,14 @@ def _read_done(out: Path, settings: dict[str, Any], pairs: list[tuple[Arm, int]]
     return list(cells.values())
 
 
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings with dotted names, so that the one that differs can be named."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
 def _write_grids(out: Path, splits: Splits, synthetic: LabelledImages) -> None:
     for name, images in (("real.png", splits.train), ("synthetic.png", synthetic)):
         picture = grid(images.images[_rows(images)], _GRID_PER_CLASS, scale=max(1, 32 // images.image_size))
@@ -186,9 +199,11 @@ def _write_grids(out: Path, splits: Splits, synthetic: LabelledImages) -> None:
 
 
 def _rows(images: LabelledImages) -> Int64[Tensor, " k"]:
-    """Random images, a row for each of the first classes; a class with few images repeats them."""
+    """Random images, a row for each of the first classes; a class with few repeats them, an empty one is left out."""
     rows = []
     for label, members in enumerate(list(images.indices_by_class())[:_GRID_CLASSES]):
+        if len(members) == 0:
+            continue
         order = members[torch.randperm(len(members), generator=generator_for("grid", label))]
         rows.append(order.repeat(-(-_GRID_PER_CLASS // len(order)))[:_GRID_PER_CLASS])
     return torch.cat(rows)

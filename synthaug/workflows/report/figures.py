@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -97,7 +98,8 @@ def _svg(draw: Callable[[Axes], None], description: str, *, height: float) -> st
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": description}):  # The same ids every time, and others in every plot of a page.
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     return re.sub(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 from synthaug.workflows.bench import BenchSummary
@@ -14,7 +15,7 @@ def markdown_page(summary: BenchSummary, folder: Path) -> str:
 
 **{summary.sentence()}**
 
-{tables.counts_sentence(summary)} {tables.fidelity_sentence(summary)}
+{_text(tables.counts_sentence(summary))} {_text(tables.fidelity_sentence(summary))}
 
 ## Arms
 
@@ -45,5 +46,10 @@ def markdown_page(summary: BenchSummary, folder: Path) -> str:
 
 
 def _table(rows: tables.Rows) -> str:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def _text(words: str) -> str:
+    """Words that end neither a line nor a table cell, and are no HTML."""
+    return escape(" ".join(words.split()), quote=False).replace("|", "&#124;")

@@ -93,7 +93,7 @@ def test_loss_is_the_power_of_the_noise_if_none_is_predicted(make_images: MakeIm
     task = make_task(make_images(per_class=8))
     loss = task.training_step(None, 0)
     torch.testing.assert_close(loss.detach(), shown[0][1].square().mean())
-    assert task.recent_loss() == pytest.approx(float(loss))
+    assert task.recent_loss() == pytest.approx(float(loss.detach()))
 
 
 def test_mirroring_shows_some_images_reversed_and_others_not(make_images: MakeImages, shown: Shown) -> None:

@@ -1,0 +1,48 @@
+"""What all benchmarks share: interleaved timing, and one form of result file."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthaug.core.runtime import environment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def interleaved(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each action in each of `rounds` rounds, after one round that is not counted.
+
+    All actions run once in every round, so that a machine whose speed drifts slows all of them.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for round_number in range(rounds + 1):
+        for name, action in actions.items():
+            started = time.perf_counter()
+            action()
+            if round_number > 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    """Median over rounds of slow time / fast time: above 1 if `fast` is faster."""
+    return round(statistics.median(first / second for first, second in zip(slow, fast, strict=True)), 3)
+
+
+def rate(images: int, seconds: list[float]) -> float:
+    """Images per second at the median time."""
+    return round(images / statistics.median(seconds), 1)
+
+
+def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any) -> None:
+    """Writes results/NAME.json with the environment, and prints the figures."""
+    RESULTS.mkdir(exist_ok=True)
+    result = {"environment": environment(), "method": method, "figures": dict(figures), "runs": runs}
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    for figure, value in figures.items():
+        print(f"{figure}: {value}")

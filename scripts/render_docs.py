@@ -1,0 +1,153 @@
+"""Writes every number of README.md and model_cards/ from benchmarks/results and the packaged checkpoints.
+
+    python scripts/render_docs.py [--check]
+
+With --check nothing is written, and the exit status is 1 if a file differs from what would be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from synthaug.generators.checkpoint import CheckpointCard, read_card
+from synthaug.workflows.checkpoints import packaged_checkpoints
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+STUDIES = {
+    "digits_demo": "digits (scikit-learn), {real_training_images:.0f} labelled images",
+    "cifar10_tenth": "CIFAR-10 (JPEG q75), {real_training_images:.0f} labelled images",
+}
+
+
+def result(name: str) -> dict[str, Any] | None:
+    """A result file; None if it has not been measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def study_table() -> str:
+    """One row per study: does synthetic data help?"""
+    lines = [
+        "| real images | synthetic | real | real+classic | mixed+classic | gain, points (95 %) | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in STUDIES.items():
+        found = result(name)
+        if found is None:
+            continue
+        figures = found["figures"]
+        accuracies = " | ".join(
+            f"{figures[f'{arm}_test_accuracy_percent']:.2f} %" for arm in ("real", "real+classic", "mixed+classic")
+        )
+        gain = f"{figures['gain_points']:+.2f} ({figures['gain_low']:+.2f} to {figures['gain_high']:+.2f})"
+        synthetic = f"{figures['synthetic_images']:.0f}, {figures['label_fidelity_percent']:.1f} % recognised"
+        row = f"| {title.format(**figures)} | {synthetic} | {accuracies} | {gain}, {figures['seeds']:.0f} seeds "
+        lines.append(row + f"| {found['runs']['verdict']} |")
+    return "\n".join(lines)
+
+
+def speed_table() -> str:
+    """Ratios of training and sampling."""
+    found = result("bench_train_step")
+    if found is None:
+        return ""
+    rows = {
+        "DDPM training step, bf16 vs fp32": "ddpm_step_bf16_vs_fp32_ratio",
+        "ResNet-20 training step, bf16 + channels-last vs fp32": "classifier_step_bf16_channels_last_vs_fp32_ratio",
+        "sampling, 20 steps vs stock 1000-step `DDPMPipeline`": "sampling_vs_ddpm_pipeline_ratio",
+    }
+    lines = [f"| speed on {found['environment']['hardware']} | ratio |", "| --- | --- |"]
+    lines += [f"| {title} | {found['figures'][figure]:.2f} |" for title, figure in rows.items()]
+    return "\n".join(lines)
+
+
+def model_card(name: str, card: CheckpointCard) -> str:
+    """A model card in the Hub's format."""
+    training, split = card.training, card.split
+    study = result("digits_demo") if split.source == "digits" else None
+    evaluation = "Not evaluated."
+    if study is not None:
+        figures = study["figures"]
+        evaluation = (
+            f"{figures['label_fidelity_percent']:.2f} % of {figures['synthetic_images']:.0f} images drawn from the "
+            f"training that made this checkpoint are recognised as their label by ResNet-20 classifiers trained on the "
+            f"same {figures['real_training_images']:.0f} real images ({figures['seeds']:.0f} seeds). Worth to a "
+            f"classifier: {figures['gain_points']:+.2f} points of test accuracy (95 % interval "
+            f"{figures['gain_low']:+.2f} to {figures['gain_high']:+.2f}), verdict: {study['runs']['verdict']}."
+        )
+    size = f"{card.image_size}x{card.image_size}"
+    kind = "grey" if card.channels == 1 else "RGB"
+    origin = f"{sum(split.class_counts)} images of {split.source}, split seed {split.seed}"
+    effort = f"{training.steps:,} steps, {training.images_seen:,} images seen, {training.seconds:.0f} s"
+    return f"""---
+license: apache-2.0
+library_name: diffusers
+pipeline_tag: unconditional-image-generation
+tags: [class-conditional, ddpm, synthaug]
+---
+# {name}
+
+A class-conditional {card.model.upper()} (preset {card.preset}, {training.parameters:,} parameters) for {size} {kind}
+images of {len(card.class_names)} classes: {", ".join(card.class_names)}.
+
+| | |
+| --- | --- |
+| trained on | {origin}; validation and test never seen |
+| training | {effort} in {training.precision} |
+| hardware | {training.hardware} |
+| final loss | {training.loss:.4f} |
+| checkpoint | `{card.checkpoint}` |
+
+## Evaluation
+
+{evaluation}
+
+## Use
+
+    synthaug generate --model {name} --per-class 50 --out synthetic
+
+## Limits
+
+Trained on very few images: samples stay close to them, and some may repeat them. Meant for trying the path out and for
+classifiers on the same split, not as a source of new handwriting. Intended use: training data for classifiers.
+"""
+
+
+def rendered() -> dict[Path, str]:
+    """Every generated file with its text."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for marker, table in {"studies": study_table(), "speed": speed_table()}.items():
+        pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, table=table: f"{match.group(1)}{table}\n{match.group(2)}", text)
+    cards = {
+        ROOT / "model_cards" / f"{name}.md": model_card(name, read_card(folder))
+        for name, folder in packaged_checkpoints().items()
+    }
+    return {readme: text, **cards}
+
+
+def main() -> None:
+    """Writes or checks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
+    is_check = parser.parse_args().check
+    stale = [
+        path for path, text in rendered().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        print(f"{'out of date' if is_check else 'written'}: {path.relative_to(ROOT)}")
+        if not is_check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(texts[path], encoding="utf-8")
+    sys.exit(1 if is_check and stale else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.resnet import build_network
+from synthaug.classifiers.task import ClassifierTask, TrainedClassifier, predict, train_classifier
+from synthaug.core.errors import InputError, TrainingError
+from synthaug.core.pixels import to_network
+from synthaug.core.runtime import Runtime
+from synthaug.core.types import LabelledImages
+from synthaug.data.datamodule import Batch, MixedDataModule
+from synthaug.data.sources import load_source
+from synthaug.data.splits import Splits, make_splits
+
+CPU = Runtime("cpu", "fp32")
+RECIPE = Recipe(
+    "test",
+    network="resnet20",
+    steps=8,
+    batch_size=16,
+    optimiser="sgd",
+    learning_rate=0.1,
+    weight_decay=5e-4,
+    label_smoothing=0.0,
+)
+
+
+def digits_network(seed: int = 0) -> nn.Module:
+    return build_network("resnet20", channels=1, classes=10, seed=seed)
+
+
+def train(
+    network: nn.Module,
+    splits: Splits,
+    root: Path,
+    recipe: Recipe = RECIPE,
+    *,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> TrainedClassifier:
+    datamodule = MixedDataModule(splits, batch_size=recipe.batch_size, seed=3)
+    return train_classifier(network, datamodule, recipe, runtime=CPU, root=root, on_step=on_step)
+
+
+def accuracy(network: nn.Module, part: LabelledImages) -> float:
+    predicted = predict(network, part.images, CPU).argmax(dim=1)
+    return int((predicted == part.labels).sum()) / len(part)
+
+
+class Scripted(nn.Module):
+    """Counts its training steps, and after step s classifies the first `script[s]` of four images right, no others."""
+
+    steps: Tensor
+
+    def __init__(self, script: list[int]) -> None:
+        super().__init__()
+        self.script = script
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.steps += 1
+            return self.weight.expand(len(images), 2)
+        is_class_1 = (torch.arange(len(images)) < self.script[int(self.steps)]).long()
+        return nn.functional.one_hot(is_class_1, 2).float()
+
+
+@pytest.fixture
+def four_to_validate(make_images: Callable[..., LabelledImages]) -> Splits:
+    """Splits whose four validation images are all of class 1."""
+    pool = make_images(per_class=8)
+    validation = LabelledImages.of(pool.images[:4], torch.ones(4, dtype=torch.int64), pool.class_names, "validation")
+    record = make_splits(load_source("digits"), per_class_real=1).record
+    return Splits(pool, validation, pool, record, allows_flip=True)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_is_the_negative_log_likelihood_of_a_softmax(smoothing: float, digits_splits: Splits) -> None:
+    part = digits_splits.train
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    task = ClassifierTask(network, replace(RECIPE, label_smoothing=smoothing), 8)
+    batch = Batch(part.images[:16], part.labels[:16], torch.zeros(16, dtype=torch.bool), 0)
+    logits = network(to_network(batch.images))
+    log_probabilities = logits - logits.exp().sum(dim=1, keepdim=True).log()
+    right = -log_probabilities[torch.arange(16), batch.labels].mean()
+    anywhere = -log_probabilities.mean()
+    torch.testing.assert_close(task.training_step(batch, 0), (1 - smoothing) * right + smoothing * anywhere)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 9])
+def test_training_takes_exactly_the_steps_of_the_recipe(steps: int, four_to_validate: Splits, tmp_path: Path) -> None:
+    told: list[int] = []
+    network = Scripted([0] * 10)
+    trained = train(network, four_to_validate, tmp_path, replace(RECIPE, steps=steps), on_step=told.append)
+    assert trained.steps == steps
+    assert told == list(range(1, steps + 1))
+
+
+def test_long_training_validates_eight_times(four_to_validate: Splits, tmp_path: Path) -> None:
+    trained = train(Scripted([0] * 33), four_to_validate, tmp_path, replace(RECIPE, steps=32))
+    assert [point.step for point in trained.curve] == [4, 8, 12, 16, 20, 24, 28, 32]
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_below_its_start() -> None:
+    recipe = replace(RECIPE, steps=40, learning_rate=0.4)
+    chosen = ClassifierTask(nn.Linear(2, 2), recipe, 40).configure_optimizers()
+    optimiser, schedule = chosen["optimizer"], chosen["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(40):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.4, rel=0.01)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] < rates[0]
+
+
+def test_weights_that_validate_best_are_kept_and_among_equals_the_latest(
+    four_to_validate: Splits, tmp_path: Path
+) -> None:
+    network = Scripted([0, 1, 3, 2, 3, 0, 3, 1, 2])  # right after 0, 1, 2, ... steps
+    trained = train(network, four_to_validate, tmp_path)
+    assert [point.validation_accuracy for point in trained.curve] == [0.25, 0.75, 0.5, 0.75, 0.0, 0.75, 0.25, 0.5]
+    assert (trained.best_step, trained.validation_accuracy) == (6, 0.75)
+    assert int(trained.network.steps) == 6
+    assert accuracy(trained.network, four_to_validate.validation) == 0.75
+
+
+def test_kept_weights_of_a_real_network_are_those_after_the_best_step(digits_splits: Splits, tmp_path: Path) -> None:
+    network, snapshots = digits_network(), {}
+
+    def keep(step: int) -> None:
+        snapshots[step] = {name: value.clone() for name, value in network.state_dict().items()}
+
+    trained = train(network, digits_splits, tmp_path, on_step=keep)
+    assert trained.validation_accuracy == max(point.validation_accuracy for point in trained.curve)
+    assert accuracy(trained.network, digits_splits.validation) == pytest.approx(trained.validation_accuracy)
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, snapshots[trained.best_step][name]), name
+
+
+def test_same_seed_gives_the_same_curve_and_weights(digits_splits: Splits, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=4)
+    runs = []
+    for state in (1, 2):
+        torch.default_generator.manual_seed(state)
+        runs.append(train(digits_network(seed=7), digits_splits, tmp_path, recipe))
+    first, second = runs
+    assert first.curve == second.curve
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.1), ("adam", 0.01)])
+def test_digits_are_learned_with_either_optimiser(optimiser: str, rate: float, tmp_path: Path) -> None:
+    splits = make_splits(load_source("digits"))
+    recipe = replace(RECIPE, steps=64, batch_size=32, optimiser=optimiser, learning_rate=rate)
+    trained = train(digits_network(), splits, tmp_path, recipe)
+    assert accuracy(trained.network, splits.test) > 0.8
+    assert trained.curve[-1].loss < trained.curve[0].loss / 2
+
+
+def test_loss_that_is_not_a_number_ends_the_training(digits_splits: Splits, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no longer a number"):
+        train(digits_network(), digits_splits, tmp_path, replace(RECIPE, steps=4, learning_rate=1e30))
+
+
+def test_training_without_a_step_is_refused(digits_splits: Splits, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least one training step is needed, found 0"):
+        train(digits_network(), digits_splits, tmp_path, replace(RECIPE, steps=0))
+
+
+def test_predictions_are_probabilities_whatever_the_batch_size(digits_splits: Splits) -> None:
+    network, images = digits_network().train(), digits_splits.test.images[:50]
+    whole = predict(network, images, CPU)
+    torch.testing.assert_close(whole.sum(dim=1), torch.ones(50))
+    torch.testing.assert_close(predict(network, images, CPU, batch_size=7), whole)
+    with torch.no_grad():
+        torch.testing.assert_close(whole, network.eval()(to_network(images)).softmax(dim=1))

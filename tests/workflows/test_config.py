@@ -1,0 +1,117 @@
+"""Settings: durations, YAML files and flags, and the copy beside the output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synthaug.core.errors import InputError
+from synthaug.workflows.config import DataConfig, Duration, WorkflowConfig, parse_duration
+
+
+class WalkConfig(WorkflowConfig):
+    """Settings of a workflow of our own."""
+
+    steps: int
+    max_time: Duration | None = None
+    out_name: str = "walk"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("90s", 90.0), ("9m", 540.0), ("1.5h", 5400.0), (" 2m ", 120.0), ("0.5", 0.5)],
+)
+def test_duration_counts_seconds_minutes_and_hours(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+    assert WalkConfig.resolve({"steps": 1, "max_time": text}).max_time == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "9d", "-5", "-5m", "1e3", "9m30s", "nine"])
+def test_text_that_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=r"--max-time: a duration like 90s, 9m or 1.5h is needed"):
+        WalkConfig.resolve({"steps": 1, "max_time": text})
+
+
+@pytest.mark.parametrize("value", ["0", "0s", -5, float("nan"), float("inf")])
+def test_duration_that_never_or_at_once_ends_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match="--max-time: "):
+        WalkConfig.resolve({"steps": 1, "max_time": value})
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "walk.yaml"
+    file.write_text("steps: 5\nseed: 7\nmax-time: 2m\n")
+    config = WalkConfig.resolve({"steps": 9}, file)
+    assert (config.steps, config.seed, config.max_time, config.out_name) == (9, 7, 120.0, "walk")
+
+
+@pytest.mark.parametrize("key", ["out-name", "out_name"])
+def test_keys_of_the_file_may_be_written_like_flags_or_like_fields(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "walk.yaml"
+    file.write_text(f"steps: 5\n{key}: run\n")
+    assert WalkConfig.resolve({}, file).out_name == "run"
+
+
+def test_unknown_key_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    file = tmp_path / "walk.yaml"
+    file.write_text("steps: 5\nstrides: 6\n")
+    with pytest.raises(InputError, match="unknown setting 'strides'; known: .*seed.*steps.*max_time"):
+        WalkConfig.resolve({}, file)
+
+
+def test_missing_setting_is_named_as_a_flag() -> None:
+    with pytest.raises(InputError, match="^--steps is required$"):
+        WalkConfig.resolve({})
+
+
+def test_all_mistakes_are_told_at_once_with_what_was_found() -> None:
+    with pytest.raises(InputError) as refused:
+        WalkConfig.resolve({"steps": "many", "seed": -1, "device": "tpu"})
+    message = str(refused.value)
+    assert "--steps: " in message
+    assert "found 'many'" in message
+    assert "--seed: " in message
+    assert "found -1" in message
+    assert "--device: " in message
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"- 1\n- 2\n", "a table of settings is needed, found list"), (b"a: [", "not valid YAML"), (b"\xff", "not valid")],
+)
+def test_file_that_is_no_table_of_settings_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+    file = tmp_path / "walk.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=complaint) as refused:
+        WalkConfig.resolve({}, file)
+    assert str(file) in str(refused.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--config .*gone.yaml: No such file"):
+        WalkConfig.resolve({}, tmp_path / "gone.yaml")
+
+
+def test_yaml_cannot_run_code(tmp_path: Path) -> None:
+    file = tmp_path / "walk.yaml"
+    file.write_text(
+        f"steps: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{tmp_path}/x]]"
+    )
+    with pytest.raises(InputError, match="not valid YAML"):
+        WalkConfig.resolve({}, file)
+    assert not (tmp_path / "x").exists()
+
+
+def test_saved_settings_read_back_as_the_same_settings(tmp_path: Path) -> None:
+    config = WalkConfig.resolve({"steps": 3, "max_time": "1.5h", "seed": 4, "device": "cpu"})
+    config.save(tmp_path / "out")
+    assert WalkConfig.resolve({}, tmp_path / "out" / "config.yaml") == config
+
+
+def test_data_settings_choose_the_split() -> None:
+    small = DataConfig(per_class_real=3).splits()
+    assert small.train.class_counts() == (3,) * 10
+    other = DataConfig(per_class_real=3, split_seed=1).splits()
+    assert small.record.held_out_fingerprint != other.record.held_out_fingerprint
+    assert DataConfig(per_class_real=1, image_size=16).splits().train.image_size == 16
