@@ -170,7 +170,7 @@ def main() -> None:
         "Each variant takes the same optimiser steps on the same random batch, all variants once per round; ratios are "
         "medians over rounds. DDPM: presets cpu (32x32, RGB) and digits (8x8, grey). Classifier: ResNet-20 batch 128 "
         "and ResNet-18 batch 64 at 32x32. Sampling: 20 steps of dpmpp in the default precision against diffusers' "
-        "DDPMPipeline with 1000 steps in its default fp32, same digits network, batch of 64; equal quality not claimed.",
+        "DDPMPipeline with 1000 steps in its default fp32, same digits network, batch of 64, whatever the quality.",
         figures,
         runs,
     )

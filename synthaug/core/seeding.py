@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,13 +62,19 @@ class IndexStream:
 
     def epoch(self, epoch: int) -> Int64[Tensor, " count"]:
         """The permutation of one epoch."""
-        return torch.randperm(self.count, generator=generator_for("order", self.name, self.seed, epoch))
+        return _permutation(self.count, self.seed, self.name, epoch).clone()
 
     def slice(self, start: int, length: int) -> Int64[Tensor, " length"]:
         """Elements start..start+length-1 of the endless sequence."""
         if length == 0:
             return torch.empty(0, dtype=torch.int64)
         first, last = start // self.count, (start + length - 1) // self.count
-        joined = torch.cat([self.epoch(epoch) for epoch in range(first, last + 1)])
+        epochs = range(first, last + 1)
+        joined = torch.cat([_permutation(self.count, self.seed, self.name, epoch) for epoch in epochs])
         offset = start - first * self.count
         return joined[offset : offset + length]
+
+
+@functools.lru_cache(maxsize=8)
+def _permutation(count: int, seed: int, name: str, epoch: int) -> Int64[Tensor, " count"]:
+    return torch.randperm(count, generator=generator_for("order", name, seed, epoch))

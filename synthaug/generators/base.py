@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -17,6 +17,7 @@ from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages, SplitRecord
 
 ENTRY_POINTS = "synthaug.generators"
+LoggerName = Literal["auto", "csv", "tensorboard", "wandb"]
 _BUILT_IN = {"ddpm": "synthaug.generators.ddpm.backend:BACKEND"}
 
 
@@ -109,6 +110,7 @@ class TrainRequest:
         max_time: Seconds after which to stop between two steps.
         grid_every: Steps between two sample grids.
         resume_from: State file to continue from; None starts anew.
+        logger: Where metrics go besides CSV.
     """
 
     images: LabelledImages
@@ -125,6 +127,7 @@ class TrainRequest:
     max_time: float | None = None
     grid_every: int = 500
     resume_from: Path | None = None
+    logger: LoggerName = "auto"
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def iterate_shard(path: Path) -> Iterator[ShardSample]:
             if group:
                 yield _sample(path, current, group)
             end = tar.offset
-    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, OverflowError, MemoryError, ValueError) as error:
         raise DamageError(f"{path}: not a whole tar file ({error})") from error
     _check_end(path, end)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from synthaug.core.console import log
 from synthaug.core.errors import InputError
-from synthaug.generators.base import TrainPlan, TrainRequest, load_backend
+from synthaug.generators.base import LoggerName, TrainPlan, TrainRequest, load_backend
 from synthaug.generators.checkpoint import CARD_NAME, TrainingSummary, read_card
 from synthaug.workflows.config import DataConfig, Duration
 
@@ -33,6 +33,9 @@ class TrainConfig(DataConfig):
     grid_every: int = Field(500, description="Steps between two sample grids.")
     resume: str | None = Field(
         None, description="auto continues the training in --out if there is one; PATH a state file."
+    )
+    logger: LoggerName = Field(
+        "auto", description="Where metrics go besides CSV; auto takes TensorBoard if it is installed."
     )
     flip: bool | None = Field(None, description="Mirror half of the images; by default where the source allows it.")
 
@@ -120,6 +123,7 @@ def _request(config: TrainConfig) -> TrainRequest:
         max_time=config.max_time,
         grid_every=config.grid_every,
         resume_from=_state_to_resume(config),
+        logger=config.logger,
     )
 
 

@@ -161,7 +161,7 @@ def test_same_seed_gives_the_same_curve_and_weights(digits_splits: Splits, tmp_p
 @pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.1), ("adam", 0.01)])
 def test_digits_are_learned_with_either_optimiser(optimiser: str, rate: float, tmp_path: Path) -> None:
     splits = make_splits(load_source("digits"))
-    recipe = replace(RECIPE, steps=64, batch_size=32, optimiser=optimiser, learning_rate=rate)
+    recipe = replace(RECIPE, steps=96, batch_size=48, optimiser=optimiser, learning_rate=rate)
     trained = train(digits_network(), splits, tmp_path, recipe)
     assert accuracy(trained.network, splits.test) > 0.8
     assert trained.curve[-1].loss < trained.curve[0].loss / 2

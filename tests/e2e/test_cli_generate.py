@@ -21,7 +21,11 @@ from synthaug.core.errors import InputError
 from tests.conftest import write_image_folder
 
 _TIME_LIMIT = 300
-_LIMITED = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); os.execv(sys.executable, [sys.executable, '-m', 'synthaug', *sys.argv[1:]])"
+_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
+os.execv(sys.executable, [sys.executable, "-m", "synthaug", *sys.argv[1:]])
+"""
 _TINY_TRAINING = (
     "--data",
     "digits",

@@ -100,21 +100,38 @@ class TestIteration:
         with pytest.raises(DamageError, match=f"damaged after byte {start}"):
             list(iterate_shard(shard))
 
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(
-        edits=st.lists(st.tuples(st.integers(0, 511), st.sampled_from([0, 0x30, 0x78, 0x80, 0xFF])), max_size=4),
-        size=st.sampled_from(
-            [None, b"\x80" + b"\xff" * 11, b"\xff" * 12, b"77777777777\0", b"\x80" + b"\0" * 6 + b"\xff" * 5]
-        ),
+    @pytest.mark.parametrize("kind", list("0SxgLK"))
+    @pytest.mark.parametrize(
+        "size",
+        [
+            b"\x80" + b"\xff" * 11,
+            b"\xff" * 4 + bytes(8),
+            b"\x80" + bytes(5) + b"\xff" * 6,
+            b"\xff" * 12,
+            b"77777777777\0",
+        ],
+        ids=["positive-88-bit", "negative-64-bit", "positive-48-bit", "minus-one", "octal-8-gib"],
     )
-    def test_a_forged_header_is_damage_or_data_and_never_another_error(
-        self, shard: Path, edits: list[tuple[int, int]], size: bytes | None
+    def test_a_forged_size_is_damage_and_no_other_error(self, shard: Path, kind: str, size: bytes) -> None:
+        data = bytearray(shard.read_bytes())
+        data[124:136], data[156] = size, ord(kind)
+        data[148:156] = b"%06o\0 " % (sum(data[:148]) + 8 * 32 + sum(data[156:BLOCK]))
+        shard.write_bytes(data)
+        with pytest.raises(DamageError, match=r"train-000000\.tar: "):
+            list(iterate_shard(shard))
+
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        edits=st.lists(
+            st.tuples(st.integers(0, 511), st.sampled_from([0, 0x30, 0x78, 0x80, 0xFF])), min_size=1, max_size=4
+        )
+    )
+    def test_a_forged_header_is_damage_or_data_and_no_other_error(
+        self, shard: Path, edits: list[tuple[int, int]]
     ) -> None:
         data = bytearray(shard.read_bytes())
         for position, value in edits:
             data[position] = value
-        if size is not None:
-            data[124:136] = size
         data[148:156] = b"%06o\0 " % (sum(data[:148]) + 8 * 32 + sum(data[156:BLOCK]))
         forged = shard.with_name("forged.tar")
         forged.write_bytes(data)

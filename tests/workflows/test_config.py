@@ -56,12 +56,12 @@ def test_keys_of_the_file_may_be_written_like_flags_or_like_fields(tmp_path: Pat
 def test_unknown_key_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     file = tmp_path / "walk.yaml"
     file.write_text("steps: 5\nstrides: 6\n")
-    with pytest.raises(InputError, match="unknown setting 'strides'; known: .*seed.*steps.*max_time"):
+    with pytest.raises(InputError, match=r"unknown setting 'strides'; known: .*seed.*steps.*max_time"):
         WalkConfig.resolve({}, file)
 
 
 def test_missing_setting_is_named_as_a_flag() -> None:
-    with pytest.raises(InputError, match="^--steps is required$"):
+    with pytest.raises(InputError, match=r"^--steps is required$"):
         WalkConfig.resolve({})
 
 

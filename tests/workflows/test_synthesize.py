@@ -273,7 +273,7 @@ def test_output_that_is_a_file_is_refused(make_config: MakeConfig) -> None:
         ({"batch_size": 0}, "--batch-size must be at least 1, found 0"),
         ({"shard_size": 0}, r"--shard-size must lie in 1\.\.10000, found 0"),
         ({"shard_size": 10_001}, r"--shard-size must lie in 1\.\.10000"),
-        ({"steps": 0}, r"--steps must lie in 1\.\.999, found 0"),
+        ({"steps": 0}, r"--steps must lie in 1\.\.900, found 0"),
         ({"guidance": float("nan")}, "--guidance must be a number of at least 0"),
         ({"sampler": "euler"}, "unknown sampler 'euler'; known: ddim, dpmpp"),
         ({"model": "vae"}, "unknown model 'vae'"),

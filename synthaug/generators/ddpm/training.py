@@ -16,7 +16,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from synthaug.core.console import progress
 from synthaug.core.errors import DamageError, InputError
@@ -25,7 +25,7 @@ from synthaug.core.runtime import Runtime, hardware
 from synthaug.core.seeding import SampleNoise, derive_seed
 from synthaug.core.storage import check_same_settings, disk_errors, write_bytes, write_json
 from synthaug.core.training import TrainingState, fit
-from synthaug.generators.base import TrainRequest
+from synthaug.generators.base import LoggerName, TrainRequest
 from synthaug.generators.checkpoint import CheckpointCard, TrainingSummary, read_card, weight_hashes, write_card
 from synthaug.generators.ddpm import sampler
 from synthaug.generators.ddpm.diffusion import SCHEDULER
@@ -123,7 +123,7 @@ def train(request: TrainRequest) -> Path:
                 on_step=advance,
                 max_time=request.max_time,
                 callbacks=[_Grids(request.out / "grids", request.grid_every, card, runtime), TrainingState(state)],
-                loggers=_loggers(request.out),
+                loggers=_loggers(request.out, request.logger),
                 resume_from=request.resume_from,
             )
         _export(task, card, request.out, settings, done_before)
@@ -149,6 +149,9 @@ def resolve(request: TrainRequest) -> Preset:
         raise InputError(f"--learning-rate must be positive, found {learning_rate}")
     if not 0.0 <= request.label_dropout < 1.0:
         raise InputError(f"--label-dropout must lie in [0, 1), found {request.label_dropout}")
+    if request.logger in ("tensorboard", "wandb") and importlib.util.find_spec(request.logger) is None:
+        package = request.logger
+        raise InputError(f"--logger {package} needs a package; install it with: pip install 'synthaug[{package}]'")
     preset = replace(preset, steps=steps, batch_size=batch_size, learning_rate=learning_rate)
     if request.resume_from is not None:
         _check_same_training(request.resume_from, _settings(request, preset))
@@ -204,10 +207,12 @@ def _exported_steps(out: Path) -> int:
     return 0
 
 
-def _loggers(out: Path) -> list[Logger]:
+def _loggers(out: Path, name: LoggerName) -> list[Logger]:
     loggers: list[Logger] = [CSVLogger(str(out), name="logs")]
-    if importlib.util.find_spec("tensorboard") is not None:
+    if name == "tensorboard" or (name == "auto" and importlib.util.find_spec("tensorboard") is not None):
         loggers.append(TensorBoardLogger(str(out), name="tensorboard"))
+    if name == "wandb":
+        loggers.append(WandbLogger(save_dir=str(out), project="synthaug"))
     return loggers
 
 

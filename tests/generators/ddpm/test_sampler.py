@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -29,9 +31,11 @@ class GaussianOracle:
     def __init__(self, means: tuple[float, float, float], deviation: float = 0.0) -> None:
         self._means, self._deviation = torch.tensor(means), deviation
         self.asked_labels: list[list[int]] = []
+        self.asked_timesteps: list[int] = []
 
     def __call__(self, noisy_images: Tensor, timesteps: Tensor, class_labels: Tensor) -> SimpleNamespace:
         self.asked_labels.append(class_labels.tolist())
+        self.asked_timesteps.append(int(timesteps[0]))
         alpha_bar = ALPHAS_CUMPROD[timesteps].view(-1, 1, 1, 1)
         mean = self._means[class_labels].view(-1, 1, 1, 1)
         centred = noisy_images - alpha_bar.sqrt() * mean
@@ -54,12 +58,27 @@ def test_data_of_one_point_per_class_is_recovered_exactly(sampler: str, steps: i
 
 
 @pytest.mark.parametrize(("sampler", "steps"), [("dpmpp", 60), ("ddim", 500)])
-def test_gaussian_data_comes_out_as_mean_plus_deviation_times_the_initial_noise(sampler: str, steps: int) -> None:
+def test_gaussian_data_follows_the_closed_form_from_the_initial_noise(sampler: str, steps: int) -> None:
     samples = [(label, index) for label in (0, 1) for index in range(4)]
-    images = draw(GaussianOracle((-0.2, 0.3, 0.0), deviation=0.15), samples, SamplerSettings(sampler, steps, 1.0))
+    deviation = 0.15
+    images = draw(GaussianOracle((-0.2, 0.3, 0.0), deviation), samples, SamplerSettings(sampler, steps, 1.0))
+    # The flow keeps how many standard deviations a pixel is from the mean; it starts at an amplitude of a tenth.
     means = torch.tensor([-0.2, 0.3]).repeat_interleave(4).view(8, 1, 1, 1)
-    expected = to_storage(means + 0.15 * SampleNoise(0, samples, SHAPE).draw())
-    assert (images.int() - expected.int()).abs().max() <= 2
+    noise = SampleNoise(0, samples, SHAPE).draw()
+    standardised = (noise - 0.1 * means) / math.sqrt(0.01 * deviation**2 + 0.99)
+    assert (images.int() - to_storage(means + deviation * standardised).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.names())
+@pytest.mark.parametrize("steps", [1, 7, 900])
+def test_sampling_starts_where_a_tenth_of_the_image_is_left_and_goes_down_without_repeats(
+    sampler: str, steps: int
+) -> None:
+    oracle = GaussianOracle((-0.6, 0.4, 0.0))
+    draw(oracle, [(0, 0)], SamplerSettings(sampler, steps, 1.0))
+    assert float(ALPHAS_CUMPROD[oracle.asked_timesteps[0]].sqrt()) == pytest.approx(0.1, abs=0.005)
+    assert len(oracle.asked_timesteps) == steps
+    assert all(later < earlier for earlier, later in itertools.pairwise(oracle.asked_timesteps))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -125,7 +126,7 @@ def test_learning_rate_warms_up_holds_and_cools_down(make_images: MakeImages) ->
     assert chosen["lr_scheduler"]["interval"] == "step"
     assert rates[0] == pytest.approx(0.002)
     assert rates[4:71] == pytest.approx([0.01] * 67)
-    assert all(later < earlier for earlier, later in zip(rates[70:], rates[71:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[70:]))
     assert 0 < rates[-1] < 0.001
 
 
