@@ -28,13 +28,11 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_ERRORS:
-            reason = _DISK_ERRORS[error.errno]
-            raise StorageError(
-                f"could not write {path}: {reason}. Nothing half-written was published; "
-                "make room or choose another folder, then run the same command again to continue."
-            ) from error
-        raise
+        reason = _DISK_ERRORS.get(error.errno or 0) or error.strerror or str(error)
+        raise StorageError(
+            f"could not write {path}: {reason}. Nothing half-written was published; "
+            "make room or choose another folder, then run the same command again to continue."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import logging
 import math
 import signal
@@ -17,7 +16,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -56,16 +55,39 @@ class _StopOnSignal(Callback):
             trainer.should_stop = True
 
 
-class _StopOnNotANumber(Callback):
-    """Ends a training whose loss is no longer a number; looks at every tenth step and the last."""
+class _StopInTime(Callback):
+    """Ends a training between two steps when this run has used up its time; earlier runs do not count."""
 
-    def __init__(self) -> None:
-        self._loss: Any = 0.0
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._started_at = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if time.monotonic() - self._started_at >= self._seconds:
+            trainer.should_stop = True
+
+
+def _loss_of(outputs: Any) -> float:
+    """The loss that Lightning hands to its callbacks; 0 before the first step and for steps that return none."""
+    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+    return 0.0 if loss is None else float(loss)
+
+
+class _StopOnNotANumber(Callback):
+    """Ends a training whose loss is no longer a number; looks at every tenth step and the last."""
+
+    def __init__(self) -> None:
+        self._outputs: Any = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._outputs = outputs
         if trainer.global_step % 10 == 0:
             self._check(trainer)
 
@@ -73,7 +95,7 @@ class _StopOnNotANumber(Callback):
         self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        if not math.isfinite(float(self._loss)):
+        if not math.isfinite(_loss_of(self._outputs)):
             raise TrainingError(
                 f"the loss is no longer a number at step {trainer.global_step}; lower the learning rate and "
                 "start again, or continue from the last saved state with --resume auto"
@@ -100,8 +122,8 @@ class TrainingState(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when the time has come."""
-        if time.monotonic() - self._saved_at > self.every_seconds:
+        """Saves when the time has come, but never weights that a broken loss has spoilt."""
+        if time.monotonic() - self._saved_at > self.every_seconds and math.isfinite(_loss_of(outputs)):
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -158,7 +180,7 @@ def fit(
         steps: Optimiser steps, counted from the beginning of the first run.
         root: Folder for whatever Lightning writes.
         on_step: Called with the number of steps done, after each.
-        max_time: Seconds after which the training ends between two steps.
+        max_time: Seconds after which this run ends between two steps.
         validate_every: Steps between two validations on the datamodule's validation images; None for no validation.
         callbacks: More callbacks.
         loggers: Where metrics go.
@@ -177,7 +199,7 @@ def fit(
     if steps < 1:
         raise InputError(f"at least one training step is needed, found {steps}")
     stop = _StopOnSignal()
-    limits = [] if max_time is None else [Timer(datetime.timedelta(seconds=max_time), verbose=False)]
+    limits = [] if max_time is None else [_StopInTime(max_time)]
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), _signals(stop):

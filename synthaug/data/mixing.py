@@ -28,6 +28,23 @@ class BatchPlan:
     transform_seed: int
 
 
+def synthetic_share(batch_size: int, synthetic_fraction: float) -> int:
+    """How many images of a batch are synthetic: the nearest whole number.
+
+    Raises:
+        InputError: If the fraction is outside [0, 1], or above 0 and still comes to no image at all.
+    """
+    if not 0.0 <= synthetic_fraction <= 1.0:
+        raise InputError(f"--synthetic-fraction must lie in [0, 1], found {synthetic_fraction}")
+    count = round(batch_size * synthetic_fraction)
+    if synthetic_fraction > 0.0 and count == 0:
+        raise InputError(
+            f"--synthetic-fraction {synthetic_fraction} of {batch_size} images is less than one synthetic image per "
+            "batch; give a larger fraction or batch size"
+        )
+    return count
+
+
 class MixedBatches(Sampler[BatchPlan]):
     """The batches of one epoch after another, each with exactly the same share of synthetic images.
 
@@ -44,13 +61,11 @@ class MixedBatches(Sampler[BatchPlan]):
     ) -> None:
         if batch_size < 1:
             raise InputError(f"the batch size must be at least 1, found {batch_size}")
-        if not 0.0 <= synthetic_fraction <= 1.0:
-            raise InputError(f"--synthetic-fraction must lie in [0, 1], found {synthetic_fraction}")
         if synthetic_fraction > 0.0 and synthetic_count == 0:
             raise InputError("a synthetic fraction above 0 needs a synthetic set, found none")
         if real_count == 0:
             raise InputError("at least one real training image is needed, found none")
-        self.synthetic_per_batch = round(batch_size * synthetic_fraction)
+        self.synthetic_per_batch = synthetic_share(batch_size, synthetic_fraction)
         self.real_per_batch = batch_size - self.synthetic_per_batch
         self._real = IndexStream(real_count, seed, "real")
         self._synthetic = IndexStream(max(1, synthetic_count), seed, "synthetic")

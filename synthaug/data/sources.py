@@ -162,8 +162,11 @@ def _check_same_size(train: LabelledImages, test: LabelledImages) -> None:
 
 def _wds(spec: str, argument: str, image_size: int | None) -> Source:
     train, test = (resolve_shards(argument, split=split) for split in ("train", "test"))
+    allows_flip = True
+    if (Path(argument) / MANIFEST_NAME).is_file():
+        manifest = Manifest.read(Path(argument))
+        train, allows_flip = [Path(argument) / shard.name for shard in manifest.shards], manifest.allows_flip
     images = read_shards(train, name=spec, folder=argument, image_size=image_size)
-    allows_flip = not (Path(argument) / MANIFEST_NAME).is_file() or Manifest.read(Path(argument)).allows_flip
     if not test:
         return Source(spec, images, None, allows_flip)
     read = read_shards(test, name=spec, folder=argument, image_size=image_size, channels=images.channels)

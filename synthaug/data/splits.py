@@ -116,6 +116,8 @@ def leak(generator: SplitRecord, consumer: SplitRecord) -> str | None:
             f"its generator was trained on a split with seed {generator.seed} (here {consumer.seed}), so it has seen "
             "validation or test images"
         )
+    if len(generator.class_counts) != len(consumer.class_counts):
+        return "its generator was trained on other classes"
     pairs = zip(generator.class_counts, consumer.class_counts, strict=True)
     if any(seen > allowed for seen, allowed in pairs):
         return (

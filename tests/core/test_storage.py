@@ -83,8 +83,8 @@ def test_the_disks_refusals_are_named(number: int, reason: str) -> None:
     assert caught.value.exit_code == 1
 
 
-def test_other_errors_pass_through_unchanged() -> None:
-    with pytest.raises(OSError, match="broken"), disk_errors(Path("out")):
+def test_other_refusals_of_the_disk_are_told_in_its_own_words() -> None:
+    with pytest.raises(StorageError, match="could not write out: broken"), disk_errors(Path("out")):
         raise OSError(errno.EIO, "broken")
 
 

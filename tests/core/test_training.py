@@ -90,6 +90,13 @@ def test_the_time_limit_ends_the_training_before_its_steps(tmp_path: Path) -> No
     assert train(Descent(), tmp_path, steps=1000, max_time=0.0).global_step < 1000
 
 
+def test_the_time_limit_counts_for_each_run_anew(tmp_path: Path) -> None:
+    state = tmp_path / "state.ckpt"
+    first = train(Descent(), tmp_path, steps=1000, max_time=0.0, callbacks=[TrainingState(state)]).global_step
+    second = train(Descent(), tmp_path, steps=1000, max_time=0.0, resume_from=state).global_step
+    assert 0 < first < second < 1000
+
+
 def test_the_state_is_saved_at_the_end_and_loads_without_pickle(tmp_path: Path) -> None:
     state = tmp_path / "state.ckpt"
     module = Descent()

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from synthaug.core.errors import InputError
@@ -31,6 +31,7 @@ def as_lists(plans: list[BatchPlan]) -> list[tuple[list[int], list[int], int]]:
 def test_every_batch_has_exactly_the_same_composition(
     real_count: int, synthetic_count: int, batch_size: int, synthetic_fraction: float, epoch: int
 ) -> None:
+    assume(synthetic_fraction == 0 or round(batch_size * synthetic_fraction) > 0)
     mixed = batches(
         real_count=real_count,
         synthetic_count=synthetic_count,
@@ -125,3 +126,8 @@ def test_a_batch_larger_than_the_source_repeats_whole_permutations() -> None:
 def test_impossible_mixtures_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         batches(**changes)
+
+
+def test_a_fraction_that_comes_to_no_image_is_refused() -> None:
+    with pytest.raises(InputError, match="less than one synthetic image per batch"):
+        batches(real_count=10, synthetic_count=10, batch_size=8, synthetic_fraction=0.01)

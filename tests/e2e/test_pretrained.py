@@ -26,9 +26,10 @@ from synthaug.workflows.demo import PER_CLASS_REAL
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packaged")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        main(["generate", "--model", "ddpm", "--per-class", "50", "--out", "x", "--json", "--quiet"])
+        with pytest.raises(SystemExit) as stop:
+            main(["generate", "--model", "ddpm", "--per-class", "50", "--out", "x", "--json", "--quiet"])
     assert stop.value.code == 0
     return folder / "x"
 

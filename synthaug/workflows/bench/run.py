@@ -27,6 +27,7 @@ from synthaug.core.storage import (
     write_json,
 )
 from synthaug.core.types import LabelledImages
+from synthaug.data.mixing import synthetic_share
 from synthaug.data.splits import Splits
 from synthaug.workflows.bench.arms import ARMS, Arm
 from synthaug.workflows.bench.cells import CellInputs, CellResult, run_cell
@@ -80,11 +81,7 @@ class _Study:
         if not 0.0 < config.synthetic_fraction <= 1.0:
             raise InputError(f"--synthetic-fraction must lie in (0, 1], found {config.synthetic_fraction}")
         recipe = config.resolved_recipe()
-        if round(config.synthetic_fraction * recipe.batch_size) == 0:
-            raise InputError(
-                f"--synthetic-fraction {config.synthetic_fraction} of {recipe.batch_size} images is less than one "
-                "synthetic image per batch, so the mixed arm would be real only; give a larger fraction or batch size"
-            )
+        synthetic_share(recipe.batch_size, config.synthetic_fraction)  # refuses a mixed arm without synthetic images
         splits = config.splits()
         synthetic, manifest = open_synthetic(config.synthetic, splits)
         inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())

@@ -66,7 +66,7 @@ def test_gaussian_data_follows_the_closed_form_from_the_initial_noise(sampler: s
     means = torch.tensor([-0.2, 0.3]).repeat_interleave(4).view(8, 1, 1, 1)
     noise = SampleNoise(0, samples, SHAPE).draw()
     standardised = (noise - 0.1 * means) / math.sqrt(0.01 * deviation**2 + 0.99)
-    assert (images.int() - to_storage(means + deviation * standardised).int()).abs().max() <= 1
+    assert (images.int() - to_storage(means + deviation * standardised).int()).abs().max() <= 2
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())
