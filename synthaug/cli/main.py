@@ -8,7 +8,6 @@ import sys
 from types import FrameType
 from typing import Annotated
 
-import click
 import typer
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -32,10 +31,11 @@ for verb in (demo, train, generate, verify, classify, bench, report, models):
     verb.add(app)
 
 
-def _print_version(value: bool) -> None:
+def _print_version(value: bool) -> bool:
     if value:
         typer.echo(f"synthaug {__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()
@@ -60,16 +60,11 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = (["--debug"] if shows_tracebacks else []) + [word for word in arguments if word != "--debug"]
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        # click answers an interrupt with Abort; both are handled below.
-        code = app(arguments, standalone_mode=False)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        if shows_tracebacks:
-            raise
-        _complain("interrupted; run the same command again to continue")
-        raise SystemExit(130) from None
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
+        app(arguments, prog_name="synthaug")
+    except SystemExit as ended:  # Typer always exits: it explains bad usage and turns an interrupt into 130.
+        if ended.code == 130 and not shows_tracebacks:
+            _complain("interrupted; run the same command again to continue")
+        raise
     except SynthaugError as error:
         if shows_tracebacks:
             raise
@@ -80,7 +75,6 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _complain(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)")
         raise SystemExit(1) from None
-    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _complain(message: str) -> None:

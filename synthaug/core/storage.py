@@ -142,6 +142,19 @@ def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], where
             )
 
 
+def check_folder(path: Path) -> None:
+    """Refuses an output folder that is a file, or lies below one.
+
+    Raises:
+        InputError: Naming the file.
+    """
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise InputError(f"--out {path}: {part} is a file; a folder is needed")
+            return
+
+
 def cache_home() -> Path:
     """Where downloads are kept: `SYNTHAUG_HOME`, else `$XDG_CACHE_HOME/synthaug`, else `~/.cache/synthaug`."""
     if home := os.environ.get("SYNTHAUG_HOME"):

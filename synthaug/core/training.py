@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import signal
@@ -137,8 +138,11 @@ class TrainingState(Callback):
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:
+            # Through memory: torch.save would hide a full disk behind an error of its own.
+            state = io.BytesIO()
+            torch.save(trainer._checkpoint_connector.dump_checkpoint(), state)
             with atomic_file(self.path) as file:
-                torch.save(trainer._checkpoint_connector.dump_checkpoint(), file)
+                file.write(state.getbuffer())
         self._saved_at = time.monotonic()
 
 

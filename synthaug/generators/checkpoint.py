@@ -123,3 +123,6 @@ def verify_weights(folder: Path, card: CheckpointCard) -> None:
             raise DamageError(
                 f"{path} is damaged or was replaced: its sha256 is not that of {CARD_NAME}. Restore it or train again."
             )
+    unlisted = sorted(weight_hashes(folder).keys() - card.weights.keys())
+    if unlisted or not card.weights:
+        raise DamageError(f"{folder}: {CARD_NAME} does not vouch for the weights {', '.join(unlisted) or '(none)'}")

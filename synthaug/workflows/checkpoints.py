@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +65,14 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
 
 
 def local_checkpoints(below: Path) -> list[Path]:
-    """Checkpoint folders up to three levels below a folder; hidden folders are passed over."""
+    """Checkpoint folders up to three levels below a folder; hidden folders and unreadable cards are passed over."""
     found = []
     for depth in range(1, _DEPTH + 2):
         for card in below.glob("/".join(["*"] * (depth - 1) + [CARD_NAME])):
-            if not any(part.startswith(".") for part in card.relative_to(below).parts):
+            if any(part.startswith(".") for part in card.relative_to(below).parts):
+                continue
+            with contextlib.suppress(InputError):
+                read_card(card.parent)
                 found.append(card.parent)
     return sorted(found)
 

@@ -19,7 +19,7 @@ from synthaug.core.console import log, progress
 from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime, environment
 from synthaug.core.seeding import derive_seed
-from synthaug.core.storage import write_bytes, write_json
+from synthaug.core.storage import check_folder, write_bytes, write_json
 from synthaug.core.types import LabelledImages
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule, check_same_classes
@@ -124,8 +124,10 @@ class _Inputs:
     def of(cls, config: ClassifyConfig) -> _Inputs:
         recipe, runtime = config.resolved_recipe(), config.runtime()
         TRANSFORMS.get(config.transform)
-        if config.out is not None and config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
-            raise InputError(f"--out {config.out} is not an empty folder; choose another")
+        if config.out is not None:
+            check_folder(config.out)
+            if config.out.exists() and any(config.out.iterdir()):
+                raise InputError(f"--out {config.out} is not an empty folder; choose another")
         splits = config.splits()
         synthetic = None if config.synthetic is None else open_synthetic(config.synthetic, splits)[0]
         datamodule = MixedDataModule(

@@ -16,7 +16,7 @@ from synthaug.core.console import log, progress
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.storage import check_same_settings, sha256_file, write_bytes, write_text
+from synthaug.core.storage import check_folder, check_same_settings, sha256_file, write_bytes, write_text
 from synthaug.generators.base import Generator, SamplerSettings, load_backend
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.plan import SetPlan, ShardPlan
@@ -195,8 +195,7 @@ def generate(config: GenerateConfig) -> GenerateResult:
 
 
 def _check_folder(out: Path, plan: SetPlan) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; a folder is needed")
+    check_folder(out)
     existing = read_plan(out)
     if existing is not None:
         check_same_settings(existing.model_dump(), plan.model_dump(), f"the set in {out}")

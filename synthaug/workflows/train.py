@@ -10,6 +10,7 @@ from pydantic import Field
 
 from synthaug.core.console import log
 from synthaug.core.errors import InputError
+from synthaug.core.storage import check_folder
 from synthaug.generators.base import LoggerName, TrainPlan, TrainRequest, load_backend
 from synthaug.generators.checkpoint import CARD_NAME, TrainingSummary, read_card
 from synthaug.workflows.config import DataConfig, Duration
@@ -128,8 +129,7 @@ def _request(config: TrainConfig) -> TrainRequest:
 
 
 def _state_to_resume(config: TrainConfig) -> Path | None:
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"--out {config.out} is a file; a folder is needed")
+    check_folder(config.out)
     own = config.out / _STATE
     if config.resume is None:
         if own.exists() or (config.out / CARD_NAME).exists():
@@ -138,6 +138,8 @@ def _state_to_resume(config: TrainConfig) -> Path | None:
             )
         return None
     if config.resume == "auto":
+        if not own.exists() and (config.out / CARD_NAME).exists():
+            raise InputError(f"{config.out} holds a finished checkpoint without training state; choose another --out")
         return own if own.exists() else None
     path = Path(config.resume)
     path = path / _STATE if path.is_dir() else path

@@ -94,6 +94,12 @@ def test_one_flipped_bit_in_the_weights_is_damage(checkpoint: Path) -> None:
         verify_weights(checkpoint, read_card(checkpoint))
 
 
+def test_weights_that_the_card_does_not_list_are_damage(checkpoint: Path) -> None:
+    (checkpoint / "unet" / "other.safetensors").write_bytes(b"x")
+    with pytest.raises(DamageError, match="does not vouch for the weights unet/other.safetensors"):
+        verify_weights(checkpoint, read_card(checkpoint))
+
+
 def test_missing_weight_file_is_damage(checkpoint: Path) -> None:
     (checkpoint / WEIGHTS).unlink()
     with pytest.raises(DamageError, match=r"diffusion_pytorch_model.safetensors is missing"):

@@ -17,9 +17,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from safetensors import SafetensorError
 
 from synthaug.core.console import progress
-from synthaug.core.errors import DamageError, InputError
+from synthaug.core.errors import DamageError, InputError, StorageError
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.runtime import Runtime, hardware
 from synthaug.core.seeding import SampleNoise, derive_seed
@@ -243,19 +244,27 @@ def _unfinished_card(request: TrainRequest, settings: dict[str, Any], task: DDPM
     )
 
 
+@contextlib.contextmanager
+def _export_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:  # Its own words for a full disk.
+        raise StorageError(f"could not write the weights in {out}: {error}. Make room, then --resume auto.") from error
+    finally:
+        shutil.rmtree(out / ".export", ignore_errors=True)
+
+
 def _export(task: DDPMTask, card: CheckpointCard, out: Path, settings: dict[str, Any], done_before: int) -> None:
     from diffusers import DDPMPipeline, DDPMScheduler
 
     temporary = out / ".export"
-    shutil.rmtree(temporary, ignore_errors=True)
-    with disk_errors(out):
+    with _export_errors(out), disk_errors(out):
         DDPMPipeline(task.average, DDPMScheduler(**SCHEDULER)).save_pretrained(temporary, safe_serialization=True)
         for path in sorted(temporary.rglob("*")):
             if path.is_file():
                 target = out / path.relative_to(temporary)
                 target.parent.mkdir(exist_ok=True)
                 path.replace(target)
-        shutil.rmtree(temporary)
     steps, seconds = task.trainer.global_step, task.total_seconds()
     batch_size = int(settings["batch_size"])
     training = card.training.model_copy(

@@ -21,6 +21,7 @@ from synthaug.core.runtime import environment
 from synthaug.core.seeding import generator_for
 from synthaug.core.storage import (
     append_json_line,
+    check_folder,
     check_same_settings,
     read_json_lines,
     write_bytes,
@@ -161,8 +162,7 @@ def _offset(advance: Callable[[int], None], base: int) -> Callable[[int], None]:
 
 
 def _read_done(out: Path, settings: dict[str, Any], pairs: list[tuple[Arm, int]]) -> list[CellResult]:
-    if out.is_file():
-        raise InputError(f"--out {out} is a file; a folder is needed")
+    check_folder(out)
     path = out / _SETTINGS_NAME
     if not path.is_file():
         if out.is_dir() and any(out.iterdir()):

@@ -1,0 +1,260 @@
+import json
+import re
+import shlex
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from synthaug.cli import report as report_verb
+from synthaug.cli.main import app, main
+from synthaug.core.console import stderr
+from synthaug.core.errors import DamageError, InputError, StorageError, TrainingError
+from synthaug.core.version import __version__
+from synthaug.workflows.bench import BenchConfig
+from synthaug.workflows.classify import ClassifyConfig
+from synthaug.workflows.config import WorkflowConfig
+from synthaug.workflows.demo import DemoConfig
+from synthaug.workflows.synthesize import GenerateConfig
+from synthaug.workflows.train import TrainConfig
+
+VERBS = sorted(str(command.name) for command in app.registered_commands)
+CONFIGS: dict[str, type[WorkflowConfig]] = {
+    "bench": BenchConfig,
+    "classify": ClassifyConfig,
+    "demo": DemoConfig,
+    "generate": GenerateConfig,
+    "train": TrainConfig,
+}
+
+
+class Outcome(NamedTuple):
+    code: object
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """`run(words...)`: the command line in this process; its exit code, stdout and stderr, wide and without colour."""
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminate, is_quiet = signal.getsignal(signal.SIGTERM), stderr.quiet
+
+    def call(*words: str | Path) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        out, err = (re.sub(r"\x1b\[[0-9;]*m", "", text) for text in capsys.readouterr())
+        return Outcome(ended.value.code, out, err)
+
+    yield call
+    signal.signal(signal.SIGTERM, terminate)
+    stderr.quiet = is_quiet
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder and an empty cache."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SYNTHAUG_HOME", str(folder / "cache"))
+    return folder
+
+
+def flags(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+
+
+def test_help_lists_every_verb_and_the_exit_codes(run: Run) -> None:
+    outcome = run("--help")
+    assert outcome.code == 0
+    listed = re.findall(r"^\W*([a-z]+)  +[A-Z]", outcome.out, flags=re.MULTILINE)
+    assert sorted(listed) == VERBS
+    assert {"bench", "classify", "demo", "generate", "models", "report", "train", "verify"} <= set(VERBS)
+    assert "Exit codes: 0 done, 1 failed, 2 bad input or usage, 3 damage found, 130" in outcome.out
+
+
+def test_version_is_printed(run: Run) -> None:
+    assert run("--version") == Outcome(0, f"synthaug {__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_shows_an_example_that_works_with_its_flags(verb: str, run: Run) -> None:
+    outcome = run(verb, "--help")
+    assert outcome.code == 0
+    example = re.search(r"Example: (synthaug .*?)\s*$", outcome.out, flags=re.MULTILINE)
+    assert example is not None
+    words = shlex.split(example[1])
+    assert words[:2] == ["synthaug", verb]
+    assert {word for word in words if word.startswith("--")} <= flags(outcome.out)
+    assert "--json" in flags(outcome.out)
+
+
+@pytest.mark.parametrize("verb", CONFIGS)
+def test_help_of_a_verb_has_every_setting_as_a_flag_with_its_description(verb: str, run: Run) -> None:
+    text = run(verb, "--help").out
+    for name, field in CONFIGS[verb].model_fields.items():
+        assert f"--{name.replace('_', '-')}" in flags(text)
+        assert field.description
+        assert field.description in text
+    assert {"--config", "--json", "--dry-run", "--quiet", "--seed", "--device", "--precision"} <= flags(text)
+
+
+def test_every_verb_with_settings_is_looked_at_here(run: Run) -> None:
+    assert {verb for verb in VERBS if "--config" in flags(run(verb, "--help").out)} == set(CONFIGS)
+
+
+@pytest.mark.parametrize("verb", CONFIGS)
+def test_unknown_key_in_a_config_file_is_bad_usage(verb: str, run: Run, here: Path) -> None:
+    (here / "config.yaml").write_text("sede: 3\n")
+    outcome = run(verb, "--config", "config.yaml")
+    assert outcome.code == 2
+    assert "unknown setting 'sede'; known: " in outcome.err
+    assert re.search(r"known:.*\bseed\b", outcome.err)
+    assert outcome.out == ""
+    assert [path.name for path in here.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["frobnicate"],
+        ["train", "--frobnicate"],
+        ["train"],
+        ["train", "--out", "x", "--steps", "many"],
+        ["train", "--out", "x", "--device", "abacus"],
+        ["verify"],
+        ["verify", "missing"],
+        ["report", "missing"],
+        ["classify", "--data", "imagefolder:missing"],
+        ["bench", "--synthetic", "missing", "--out", "x"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_exits_with_2_and_writes_nothing(words: list[str], run: Run, here: Path) -> None:
+    outcome = run(*words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.strip()
+    assert "Traceback" not in outcome.err
+    assert not list(here.iterdir())
+
+
+def test_damage_exits_with_3(run: Run, digits_set: Path) -> None:
+    (digits_set / "train-000000.tar").unlink()
+    outcome = run("verify", digits_set)
+    assert outcome.code == 3
+    assert "train-000000.tar is missing" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "synthaug: interrupted; run the same command again to continue"),
+        (SystemExit(143), 143, ""),
+        (TrainingError("the loss is no longer a number"), 1, "synthaug: the loss is no longer a number"),
+        (StorageError("the disk is [full]"), 1, "synthaug: the disk is [full]"),
+        (InputError("no such thing"), 2, "synthaug: no such thing"),
+        (DamageError("a shard is cut short"), 3, "synthaug: a shard is cut short"),
+        (ZeroDivisionError("oh"), 1, "synthaug: unexpected ZeroDivisionError: oh (run again with --debug"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_end_has_its_exit_code_and_one_line(
+    error: BaseException, code: int, message: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(report_verb, "report", fail)
+    outcome = run("report", "bench")
+    assert outcome.code == code
+    assert outcome.err.startswith(message)
+    assert outcome.err.count("\n") == (1 if message else 0)
+    assert outcome.out == ""
+
+
+def dry_run_of_train(_: Path) -> tuple[list[Any], dict[str, Any]]:
+    return ["train", "--per-class-real", 5, "--out", "made", "--steps", 7], {"steps": 7}
+
+
+def dry_run_of_classify(digits_set: Path) -> tuple[list[Any], dict[str, Any]]:
+    words = ["classify", "--per-class-real", 20, "--out", "made", "--synthetic", digits_set]
+    return words, {"train": 200, "synthetic": 40}
+
+
+def dry_run_of_bench(digits_set: Path) -> tuple[list[Any], dict[str, Any]]:
+    words = ["bench", "--per-class-real", 20, "--out", "made", "--synthetic", digits_set, "--seeds", 4]
+    return words, {"cells": 12, "missing_cells": 12, "arms": ["real", "real+classic", "mixed+classic"]}
+
+
+def dry_run_of_demo(_: Path) -> tuple[list[Any], dict[str, Any]]:
+    return ["demo", "--out", "made"], {}
+
+
+@pytest.mark.parametrize("words_of", [dry_run_of_train, dry_run_of_classify, dry_run_of_bench, dry_run_of_demo])
+def test_dry_run_prints_one_json_object_and_creates_nothing(
+    words_of: Callable[[Path], tuple[list[Any], dict[str, Any]]], run: Run, here: Path, digits_set: Path
+) -> None:
+    words, expected = words_of(digits_set)
+    outcome = run(*words, "--device", "cpu", "--dry-run", "--json")
+    assert outcome.code == 0, outcome.err
+    plan = json.loads(outcome.out)
+    assert {name: plan[name] for name in expected} == expected
+    assert outcome.out.count("\n") == 1
+    assert not list(here.iterdir())
+
+
+def test_dry_run_without_json_prints_the_same_for_people(run: Run, here: Path) -> None:
+    plan = json.loads(run("demo", "--dry-run", "--json").out)
+    text = run("demo", "--dry-run").out
+    assert list(plan) == ["train", "generate", "bench"]
+    assert f"\n  per_class_real: {plan['bench']['per_class_real']}\n" in text
+
+
+def test_flags_win_over_the_config_file(run: Run, here: Path) -> None:
+    (here / "config.yaml").write_text("per-class-real: 5\nsteps: 7\nout: made\n")
+    plan = json.loads(run("train", "--config", "config.yaml", "--steps", 9, "--dry-run", "--json").out)
+    assert plan["steps"] == 9
+
+
+def test_classify_prints_one_json_object_and_talks_on_stderr_unless_told_to_be_quiet(run: Run, here: Path) -> None:
+    words = ["classify", "--per-class-real", "5", "--steps", "1", "--batch-size", "4", "--device", "cpu", "--json"]
+    talking, silent = run(*words), run(*words, "--quiet")
+    for outcome in (talking, silent):
+        assert outcome.code == 0
+        assert json.loads(outcome.out)["steps"] == 1
+    assert "resnet20: 50 real and 0 synthetic images" in talking.err
+    assert silent.err == ""
+
+
+def test_verify_prints_one_json_object(run: Run, digits_set: Path) -> None:
+    outcome = run("verify", digits_set, "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["class_counts"] == dict.fromkeys("0123456789", 4)
+
+
+def test_models_are_listed_for_programs_and_for_people(run: Run, here: Path) -> None:
+    outcome = run("models", "--json")
+    assert outcome.code == 0
+    names = json.loads(outcome.out)
+    assert "ddpm" in names["generators"]
+    assert list(names["recipes"]) == ["fast", "survey"]
+    assert {"resnet20", "resnet18"} <= set(names["networks"])
+    assert names["sources"] == ["digits", "cifar10", "imagefolder", "wds"]
+    text = run("models").out
+    for name in [*names["generators"]["ddpm"], *names["recipes"], *names["networks"], *names["transforms"]]:
+        assert re.search(rf"\b{re.escape(name)}\b", text)
+
+
+def test_debug_shows_the_error_itself_before_and_after_the_verb(run: Run, here: Path) -> None:
+    for words in (["--debug", "report", "missing"], ["report", "missing", "--debug"]):
+        with pytest.raises(InputError, match="holds no finished bench"):
+            main(words)

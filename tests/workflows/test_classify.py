@@ -1,0 +1,168 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from synthaug.classifiers.resnet import build_network
+from synthaug.classifiers.task import CurvePoint, TrainedClassifier, predict
+from synthaug.core.errors import DamageError, InputError
+from synthaug.core.runtime import Runtime
+from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.splits import Splits
+from synthaug.workflows import classify as classify_module
+from synthaug.workflows.classify import ClassifyConfig, ClassifyResult, classify, plan_classification
+
+
+def settings(**others: Any) -> ClassifyConfig:
+    """A few steps on twenty digits of each class."""
+    few = {"per_class_real": 20, "steps": 3, "batch_size": 8, "device": "cpu", "precision": "fp32"}
+    return ClassifyConfig.resolve({**few, **others})
+
+
+def figures(result: ClassifyResult) -> tuple[object, ...]:
+    return (result.test, result.per_class, result.validation_accuracy, result.best_step, result.steps, result.curve)
+
+
+@pytest.fixture
+def mixed_in(monkeypatch: pytest.MonkeyPatch) -> list[MixedDataModule]:
+    """The datamodules that classifiers are given, instead of being trained with them."""
+    given: list[MixedDataModule] = []
+
+    def pretend(network: Any, datamodule: MixedDataModule, recipe: Any, **_: Any) -> TrainedClassifier:
+        given.append(datamodule)
+        return TrainedClassifier(network.eval(), recipe.steps, 1, 0.5, [CurvePoint(1, 2.0, 0.5)])
+
+    monkeypatch.setattr(classify_module, "train_classifier", pretend)
+    return given
+
+
+def test_real_images_alone_are_learned_and_tested(
+    digits_splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = classify(settings())
+    assert (result.steps, result.test.count) == (3, len(digits_splits.test))
+    assert list(result.per_class) == list("0123456789")
+    counts = digits_splits.test.class_counts()
+    by_class = sum(share * count for share, count in zip(result.per_class.values(), counts, strict=True))
+    assert by_class / sum(counts) == pytest.approx(result.test.overall)
+    assert result.validation_accuracy == max(point.validation_accuracy for point in result.curve)
+    assert result.out is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_same_seed_gives_the_same_result_and_another_seed_another() -> None:
+    first = classify(settings(seed=4))
+    assert figures(classify(settings(seed=4))) == figures(first)
+    assert figures(classify(settings(seed=5))) != figures(first)
+
+
+def test_synthetic_images_make_up_their_share_of_each_batch(digits_set: Path, mixed_in: list[MixedDataModule]) -> None:
+    classify(settings(synthetic=digits_set, synthetic_fraction=0.25))
+    classify(settings(synthetic_fraction=0.25))
+    mixed, real = (list(datamodule.train_dataloader()) for datamodule in mixed_in)
+    assert {int(batch.is_synthetic.sum()) for batch in mixed} == {2}
+    assert {int(batch.is_synthetic.sum()) for batch in real} == {0}
+    assert {len(batch.labels) for batch in [*mixed, *real]} == {8}
+
+
+def test_synthetic_images_change_what_is_learned(digits_set: Path) -> None:
+    assert figures(classify(settings(synthetic=digits_set))) != figures(classify(settings()))
+
+
+def test_saved_classifier_reproduces_its_test_accuracy(digits_splits: Splits, tmp_path: Path) -> None:
+    out = tmp_path / "classifier"
+    result = classify(settings(out=out, steps=6))
+    description = json.loads((out / "classifier.json").read_text())
+    network = build_network(
+        description["recipe"]["network"],
+        channels=description["channels"],
+        classes=len(description["class_names"]),
+        seed=99,
+    )
+    network.load_state_dict(load_file(out / "classifier.safetensors"))
+    test = digits_splits.test
+    predicted: Tensor = predict(network, test.images, Runtime("cpu", "fp32")).argmax(dim=1)
+    accuracy = int((predicted == test.labels).sum()) / len(test)
+    assert accuracy == pytest.approx(result.test.overall)
+    assert description["test_accuracy"] == result.test.overall
+    assert description["image_size"] == test.image_size
+    assert description["class_names"] == list("0123456789")
+    assert description["split"] == digits_splits.record.model_dump(mode="json")
+
+
+def test_saved_settings_give_the_same_classifier_again(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    classify(settings(out=first))
+    classify(ClassifyConfig.resolve({"out": second}, first / "config.yaml"))
+    before, after = (load_file(out / "classifier.safetensors") for out in (first, second))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_output_that_holds_something_is_refused_and_left_alone(tmp_path: Path, mixed_in: list[MixedDataModule]) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    for out in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(InputError, match="is not an empty folder; choose another"):
+            classify(settings(out=out))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+    assert mixed_in == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"split_seed": 1}, "a split with seed 0 .*here 1.*has seen validation or test images"),
+        ({"per_class_real": 19}, "saw 200 real training images, more than the 190"),
+    ],
+)
+def test_set_whose_generator_saw_too_much_is_refused(
+    digits_set: Path, change: dict[str, int], reason: str, mixed_in: list[MixedDataModule]
+) -> None:
+    for do in (classify, plan_classification):
+        with pytest.raises(InputError, match=f"must not be used with this split: .*{reason}"):
+            do(settings(synthetic=digits_set, **change))
+    assert mixed_in == []
+
+
+def test_damaged_set_is_refused(digits_set: Path) -> None:
+    shutil.copy(digits_set / "train-000000.tar", digits_set / "train-000001.tar")
+    with pytest.raises(DamageError, match=r"train-000001\.tar has another sha256"):
+        classify(settings(synthetic=digits_set))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"batch_size": 1}, "--batch-size must be at least 2"),
+        ({"learning_rate": -0.1}, "--learning-rate must be a positive number"),
+        ({"learning_rate": float("inf")}, "--learning-rate must be a positive number"),
+        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction must lie in \[0, 1\], found 1.5"),
+        ({"transform": "mixup"}, "unknown transform preset 'mixup'"),
+        ({"network": "vgg"}, "unknown network 'vgg'"),
+        ({"recipe": "slow"}, "unknown recipe 'slow'"),
+    ],
+)
+def test_impossible_settings_are_refused_by_a_run_and_by_its_plan(
+    digits_set: Path, tmp_path: Path, change: dict[str, Any], complaint: str
+) -> None:
+    for do in (classify, plan_classification):
+        with pytest.raises(InputError, match=complaint):
+            do(settings(synthetic=digits_set, out=tmp_path / "out", **change))
+    assert not (tmp_path / "out").exists()
+
+
+def test_plan_counts_the_images_and_trains_nothing(
+    digits_set: Path, digits_splits: Splits, tmp_path: Path, mixed_in: list[MixedDataModule]
+) -> None:
+    plan = plan_classification(settings(synthetic=digits_set, out=tmp_path / "out"))
+    assert (plan.train, plan.synthetic, plan.test) == (200, 40, len(digits_splits.test))
+    assert (plan.recipe["steps"], plan.recipe["batch_size"], plan.recipe["network"]) == (3, 8, "resnet20")
+    assert mixed_in == []
+    assert not (tmp_path / "out").exists()
