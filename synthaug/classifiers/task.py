@@ -139,7 +139,9 @@ def train_classifier(
     root: Path,
     on_step: Callable[[int], None],
 ) -> TrainedClassifier:
-    """Trains for exactly `recipe.steps` steps, validating eight times; the weights that validate best are kept.
+    """Trains for exactly `recipe.steps` steps and keeps the weights that validate best.
+
+    Validates about eight times, at even distances and at the end.
 
     Args:
         network: From images in [-1, 1] to logits.

@@ -98,8 +98,7 @@ class _StopOnNotANumber(Callback):
     def _check(self, trainer: pl.Trainer) -> None:
         if not math.isfinite(_loss_of(self._outputs)):
             raise TrainingError(
-                f"the loss is no longer a number at step {trainer.global_step}; lower the learning rate and "
-                "start again, or continue from the last saved state with --resume auto"
+                f"the loss is no longer a number at step {trainer.global_step}; lower the learning rate and try again"
             )
 
 
@@ -185,7 +184,8 @@ def fit(
         root: Folder for whatever Lightning writes.
         on_step: Called with the number of steps done, after each.
         max_time: Seconds after which this run ends between two steps.
-        validate_every: Steps between two validations on the datamodule's validation images; None for no validation.
+        validate_every: Steps between two validations on the datamodule's validation images, which also follow the last
+            step; None for no validation.
         callbacks: More callbacks.
         loggers: Where metrics go.
         resume_from: A state file written by `TrainingState`; read without pickle.
@@ -236,6 +236,8 @@ def fit(
                 ckpt_path=None if resume_from is None else str(resume_from),
                 weights_only=True,
             )
+            if validate_every and trainer.global_step % validate_every and stop.received is None:
+                trainer.validate(module, datamodule=datamodule, verbose=False)
         except (SIGTERMException, SystemExit):  # Lightning exits with 1 after a second signal
             if stop.received is None:
                 raise

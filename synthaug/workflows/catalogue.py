@@ -7,7 +7,6 @@ from pathlib import Path
 
 from synthaug.classifiers.recipes import RECIPES
 from synthaug.classifiers.resnet import NETWORKS
-from synthaug.core.errors import InputError
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.sources import SOURCES
 from synthaug.generators.base import backend_names, load_backend
@@ -50,10 +49,7 @@ def catalogue(below: Path) -> Catalogue:
 
 
 def _describe(folder: Path) -> str:
-    try:
-        card = read_card(folder)
-    except InputError as error:  # One broken folder does not hide the others.
-        return str(error)
+    card = read_card(folder)
     size = f"{card.image_size}x{card.image_size}"
     return (
         f"{card.model} {card.preset}, {len(card.class_names)} classes at {size}, trained on "

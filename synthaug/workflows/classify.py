@@ -67,7 +67,9 @@ class ClassifyConfig(RecipeConfig):
     out: Path | None = Field(None, description="Folder for the classifier; nothing is saved if not given.")
     transform: str = Field("basic", description="Classic augmentation: none or basic.")
     synthetic: Path | None = Field(None, description="A synthetic shard set to mix in.")
-    synthetic_fraction: float = Field(0.5, description="Share of each batch that is synthetic, with --synthetic.")
+    synthetic_fraction: float | None = Field(
+        None, description="Share of each batch that is synthetic, with --synthetic; half if not given."
+    )
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,23 @@ class _Inputs:
         datamodule = MixedDataModule(
             splits,
             synthetic,
-            synthetic_fraction=0.0 if synthetic is None else config.synthetic_fraction,
+            synthetic_fraction=_fraction(config),
             batch_size=recipe.batch_size,
             transform=config.transform,
             seed=derive_seed("batches", config.seed),
         )
         return cls(recipe, splits, synthetic, datamodule, runtime)
+
+
+def _fraction(config: ClassifyConfig) -> float:
+    if config.synthetic is None:
+        if config.synthetic_fraction is not None:
+            raise InputError("--synthetic-fraction needs a set to take it from: give --synthetic DIR too")
+        return 0.0
+    fraction = 0.5 if config.synthetic_fraction is None else config.synthetic_fraction
+    if not 0.0 < fraction <= 1.0:
+        raise InputError(f"--synthetic-fraction must lie in (0, 1], found {fraction}")
+    return fraction
 
 
 def open_synthetic(folder: Path, splits: Splits) -> tuple[LabelledImages, Manifest]:

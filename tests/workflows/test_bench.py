@@ -477,9 +477,21 @@ def test_differences_are_paired_by_seed_whatever_the_order_of_the_cells() -> Non
     assert summary.gain.per_seed == pytest.approx([2.0, 4.0, 3.0])
     assert summary.gain.difference.mean == pytest.approx(3.0)
     assert summary.verdict == "helps"  # 3 +- 4.303 / sqrt(3)
-    assert [entry.name for entry in summary.other_comparisons] == ["real+classic − real", "mixed+classic − real"]
-    assert summary.other_comparisons[0].difference.mean == pytest.approx(10.0)
+    assert [entry.name for entry in summary.other_comparisons] == ["mixed+classic − real", "real+classic − real"]
+    assert summary.other_comparisons[1].difference.mean == pytest.approx(10.0)
     assert summary_of(cells[::-1]) == summary
+
+
+def test_the_gain_is_taken_to_the_real_arm_that_validates_better() -> None:
+    assert summary_of(make_cells(ACCURACIES)).gain.name == "mixed+classic − real+classic"
+    cells = [
+        cell.model_copy(update={"validation_accuracy": 0.99}) if cell.arm == "real" else cell
+        for cell in make_cells(ACCURACIES)
+    ]
+    summary = summary_of(cells)
+    assert summary.gain.name == "mixed+classic − real"
+    assert summary.gain.per_seed == pytest.approx([12.0, 14.0, 13.0])
+    assert summary.other_comparisons[0].name == "mixed+classic − real+classic"
 
 
 def test_summary_averages_curves_and_classes_over_seeds() -> None:

@@ -64,11 +64,17 @@ def test_same_seed_gives_the_same_result_and_another_seed_another() -> None:
 
 def test_synthetic_images_make_up_their_share_of_each_batch(digits_set: Path, mixed_in: list[MixedDataModule]) -> None:
     classify(settings(synthetic=digits_set, synthetic_fraction=0.25))
-    classify(settings(synthetic_fraction=0.25))
+    classify(settings())
     mixed, real = (list(datamodule.train_dataloader()) for datamodule in mixed_in)
     assert {int(batch.is_synthetic.sum()) for batch in mixed} == {2}
     assert {int(batch.is_synthetic.sum()) for batch in real} == {0}
     assert {len(batch.labels) for batch in [*mixed, *real]} == {8}
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.5])
+def test_share_out_of_range_is_refused(digits_set: Path, fraction: float) -> None:
+    with pytest.raises(InputError, match=rf"--synthetic-fraction must lie in \(0, 1\], found {fraction}"):
+        classify(settings(synthetic=digits_set, synthetic_fraction=fraction))
 
 
 def test_synthetic_images_change_what_is_learned(digits_set: Path) -> None:
@@ -106,8 +112,10 @@ def test_saved_settings_give_the_same_classifier_again(tmp_path: Path) -> None:
 
 def test_output_that_holds_something_is_refused_and_left_alone(tmp_path: Path, mixed_in: list[MixedDataModule]) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    for out in (tmp_path, tmp_path / "thesis.tex"):
-        with pytest.raises(InputError, match="is not an empty folder; choose another"):
+    with pytest.raises(InputError, match="is not an empty folder; choose another"):
+        classify(settings(out=tmp_path))
+    for out in (tmp_path / "thesis.tex", tmp_path / "thesis.tex" / "below"):
+        with pytest.raises(InputError, match=r"thesis\.tex is a file; a folder is needed"):
             classify(settings(out=out))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "precious"
@@ -143,7 +151,7 @@ def test_damaged_set_is_refused(digits_set: Path) -> None:
         ({"batch_size": 1}, "--batch-size must be at least 2"),
         ({"learning_rate": -0.1}, "--learning-rate must be a positive number"),
         ({"learning_rate": float("inf")}, "--learning-rate must be a positive number"),
-        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction must lie in \[0, 1\], found 1.5"),
+        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction needs a set to take it from"),
         ({"transform": "mixup"}, "unknown transform preset 'mixup'"),
         ({"network": "vgg"}, "unknown network 'vgg'"),
         ({"recipe": "slow"}, "unknown recipe 'slow'"),

@@ -93,6 +93,7 @@ class _Study:
             "synthetic_fraction": config.synthetic_fraction,
             "recipe": recipe_settings(recipe),
             "first_seed": config.seed,
+            "device": inputs.runtime.device,
             "precision": inputs.runtime.precision,
         }
         pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in ARMS]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from synthaug.core.errors import InputError
 from synthaug.core.storage import write_json
-from synthaug.workflows.bench.arms import ARMS, MIXED_CLASSIC, REAL_CLASSIC, Arm
+from synthaug.workflows.bench.arms import ARMS, MIXED_CLASSIC, REAL, REAL_CLASSIC, Arm
 from synthaug.workflows.bench.cells import CellResult
 from synthaug.workflows.bench.statistics import Estimate, VerdictName, estimate, verdict
 
@@ -64,8 +64,9 @@ class BenchSummary(_Frozen):
 
     Attributes:
         format: Version of this file.
-        verdict: Whether the synthetic set helps, beyond classic augmentation.
-        gain: mixed+classic − real+classic, which decides the verdict.
+        verdict: Whether the synthetic set helps.
+        gain: mixed+classic − the real-only arm that validates better (with or without classic augmentation), which
+            decides the verdict.
         other_comparisons: Further differences, for orientation.
         arms: All arms.
         seeds: The seeds.
@@ -150,9 +151,10 @@ def summarise(
     if len(steps) != 1:
         raise InputError(f"all arms must take the same number of steps, found {sorted(steps)}")
     by_arm = {arm.name: [table[arm.name, seed] for seed in seeds] for arm in ARMS}
-    gain = _compare(by_arm, MIXED_CLASSIC, REAL_CLASSIC)
+    better_real, other_real = _real_arms_by_validation(by_arm)
+    gain = _compare(by_arm, MIXED_CLASSIC, better_real)
     judges = [cell.label_fidelity for cell in by_arm[REAL_CLASSIC.name] if cell.label_fidelity is not None]
-    others = [_compare(by_arm, REAL_CLASSIC, ARMS[0]), _compare(by_arm, MIXED_CLASSIC, ARMS[0])]
+    others = [_compare(by_arm, MIXED_CLASSIC, other_real), _compare(by_arm, REAL_CLASSIC, REAL)]
     return BenchSummary(
         verdict=gain.verdict,
         gain=gain,
@@ -167,6 +169,15 @@ def summarise(
         settings=settings,
         environment=environment,
     )
+
+
+def _real_arms_by_validation(by_arm: dict[str, list[CellResult]]) -> tuple[Arm, Arm]:
+    """The real-only arm with the better mean validation accuracy, then the other; among equals classic comes first."""
+
+    def validated(arm: Arm) -> float:
+        return _mean([cell.validation_accuracy for cell in by_arm[arm.name]])
+
+    return (REAL, REAL_CLASSIC) if validated(REAL) > validated(REAL_CLASSIC) else (REAL_CLASSIC, REAL)
 
 
 def _compare(by_arm: dict[str, list[CellResult]], arm: Arm, baseline: Arm) -> Comparison:

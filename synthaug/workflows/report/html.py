@@ -58,7 +58,8 @@ def html_page(summary: BenchSummary, folder: Path) -> str:
 <p class="verdict {summary.verdict.split()[0]}">{sentence}</p>
 <p class="lead">{escape(tables.counts_sentence(summary))} {escape(tables.fidelity_sentence(summary))}</p>
 <div class="pair">
-<figure>{figures.gain_plot(summary)}<figcaption>The first difference decides the verdict.</figcaption></figure>
+<figure>{figures.gain_plot(summary)}<figcaption>The first difference decides the verdict: it is taken to the
+real-only arm that validates better.</figcaption></figure>
 <figure>{figures.accuracy_plot(summary)}<figcaption>All arms.</figcaption></figure>
 </div>
 <h2>What the classifier was shown</h2>

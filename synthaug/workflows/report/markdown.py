@@ -23,6 +23,8 @@ def markdown_page(summary: BenchSummary, folder: Path) -> str:
 
 ## Gains
 
+The first decides the verdict; it is taken to the real-only arm that validates better.
+
 {_table(tables.gain_rows(summary))}
 
 | real | synthetic |
