@@ -151,7 +151,7 @@ def test_damaged_set_is_refused(digits_set: Path) -> None:
         ({"batch_size": 1}, "--batch-size must be at least 2"),
         ({"learning_rate": -0.1}, "--learning-rate must be a positive number"),
         ({"learning_rate": float("inf")}, "--learning-rate must be a positive number"),
-        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction needs a set to take it from"),
+        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction must lie in \(0, 1\], found 1.5"),
         ({"transform": "mixup"}, "unknown transform preset 'mixup'"),
         ({"network": "vgg"}, "unknown network 'vgg'"),
         ({"recipe": "slow"}, "unknown recipe 'slow'"),
