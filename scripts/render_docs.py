@@ -138,9 +138,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
     is_check = parser.parse_args().check
-    stale = [
-        path for path, text in rendered().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    texts = rendered()
+    stale = [path for path in texts if not path.is_file() or path.read_text(encoding="utf-8") != texts[path]]
     for path in stale:
         print(f"{'out of date' if is_check else 'written'}: {path.relative_to(ROOT)}")
         if not is_check:
