@@ -315,5 +315,5 @@ def test_pickled_weights_are_never_loaded(tiny_checkpoint: Path, tmp_path: Path)
     torch.save(load_file(folder / WEIGHTS), folder / "unet" / "diffusion_pytorch_model.bin")
     (folder / WEIGHTS).unlink()
     write_card(folder, read_card(folder).model_copy(update={"weights": weight_hashes(folder)}))
-    with pytest.raises(DamageError, match="could not be loaded"):
+    with pytest.raises(DamageError, match="does not vouch for the weights"):
         BACKEND.load(folder, CPU)
