@@ -25,4 +25,4 @@ check: setup
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf demo runs build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -55,6 +55,7 @@ def main() -> None:
         "ddpm_parameters": training.parameters,
         "ddpm_loss": round(training.loss, 5),
         "real_training_images": summary.counts["train"],
+        "validation_images": summary.counts["validation"],
         "synthetic_images": summary.counts["synthetic"],
         "label_fidelity_percent": round(summary.label_fidelity, 2),
         **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},

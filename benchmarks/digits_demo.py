@@ -30,6 +30,7 @@ def main() -> None:
     figures = {
         "seconds": result.seconds,
         "real_training_images": summary.counts["train"],
+        "validation_images": summary.counts["validation"],
         "synthetic_images": summary.counts["synthetic"],
         "label_fidelity_percent": round(result.label_fidelity, 2),
         **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},

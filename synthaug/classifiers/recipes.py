@@ -19,7 +19,7 @@ class Recipe:
         network: Name of the network.
         steps: Optimiser steps.
         batch_size: Images per step.
-        optimiser: `sgd` (Nesterov momentum 0.9) or `adam`.
+        optimiser: `sgd` (Nesterov momentum, cycled between 0.95 and 0.85 against the rate) or `adam`.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: L2 penalty.
         label_smoothing: Share of the target spread evenly over all classes.

@@ -88,14 +88,17 @@ class ClassifierTask(pl.LightningModule):
         self._correct: list[Tensor] = []
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum or Adam, under OneCycleLR (Smith and Topin 2018)."""
+        """SGD with Nesterov momentum or Adam, under OneCycleLR (Smith and Topin 2018).
+
+        Momentum (beta_1 of Adam) goes from 0.95 to 0.85 while the rate rises, and back while it falls.
+        """
         recipe = self._recipe
         optimiser: torch.optim.Optimizer
         if recipe.optimiser == "sgd":
             optimiser = torch.optim.SGD(
                 self.network.parameters(),
                 lr=recipe.learning_rate,
-                momentum=0.9,
+                momentum=0.95,
                 nesterov=True,
                 weight_decay=recipe.weight_decay,
             )
@@ -104,7 +107,9 @@ class ClassifierTask(pl.LightningModule):
                 self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
             )
         # One step more than will be taken: the schedule's own last step would divide by zero when there is one step.
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=self._steps + 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, recipe.learning_rate, total_steps=self._steps + 1, base_momentum=0.85, max_momentum=0.95
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:

@@ -48,6 +48,9 @@ def _options(
     pass
 
 
+_ENDINGS = {130: "interrupted", 143: "terminated"}
+
+
 def _terminate(_: int, __: FrameType | None) -> None:
     raise SystemExit(143)
 
@@ -62,8 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, prog_name="synthaug")
     except SystemExit as ended:  # Typer always exits: it explains bad usage and turns an interrupt into 130.
-        if ended.code == 130 and not shows_tracebacks:
-            _complain("interrupted; run the same command again to continue")
+        if isinstance(ended.code, int) and ended.code in _ENDINGS and not shows_tracebacks:
+            advice = "finished parts are kept: run the same command again (train: with --resume auto)"
+            _complain(f"{_ENDINGS[ended.code]}; {advice}")
         raise
     except SynthaugError as error:
         if shows_tracebacks:

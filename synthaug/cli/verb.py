@@ -53,7 +53,9 @@ def add_verb(
         else:
             typer.echo(_as_lines(to_json(result)) if is_dry else show(result))
 
-    fields = sorted(config.model_fields.items(), key=lambda item: _PANELS.index(_panel(item[0])))
+    fields = sorted(
+        config.model_fields.items(), key=lambda item: (_PANELS.index(_panel(item[0])), not item[1].is_required())
+    )
     parameters = [*(_parameter(key, field) for key, field in fields), *_COMMON]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

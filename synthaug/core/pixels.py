@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from synthaug.core.errors import InputError
@@ -67,7 +67,7 @@ def encode_png(image: UInt8[Tensor, "c h w"], *, text: Sequence[tuple[str, str]]
 
 
 def decode_image(data: bytes, *, name: str, formats: Sequence[str] = ("PNG",)) -> Image.Image:
-    """Decodes one picture with a bound on its pixels; grey stays grey, everything else becomes RGB.
+    """Decodes one picture, upright, with a bound on its pixels; grey stays grey, everything else becomes RGB.
 
     Args:
         data: The file's bytes.
@@ -84,11 +84,12 @@ def decode_image(data: bytes, *, name: str, formats: Sequence[str] = ("PNG",)) -
                     f"{name}: at most {MAX_PIXELS} pixels are accepted, found {picture.width}x{picture.height}"
                 )
             picture.load()
-            if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8 instead of scaling them.
-                return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            if picture.mode in ("I", "F"):
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8 instead of scaling them.
+                return Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            if upright.mode in ("I", "F"):
                 raise InputError(f"{name}: 8 or 16 bits per channel are needed, found 32")
-            return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
+            return upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a readable {'/'.join(formats)} image") from error
     except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:

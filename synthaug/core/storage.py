@@ -30,8 +30,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = _DISK_ERRORS.get(error.errno or 0) or error.strerror or str(error)
         raise StorageError(
-            f"could not write {path}: {reason}. Nothing half-written was published; "
-            "make room or choose another folder, then run the same command again to continue."
+            f"could not write {path}: {reason}. Nothing half-written was published, finished parts are kept; make "
+            "room, then run the same command again (train: with --resume auto)."
         ) from error
 
 
@@ -142,17 +142,25 @@ def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], where
             )
 
 
-def check_folder(path: Path) -> None:
-    """Refuses an output folder that is a file, or lies below one.
+def check_folder(path: Path, *, marker: str | None, kind: str) -> None:
+    """Refuses an output folder that is a file, lies below one, or holds something else than `kind`.
+
+    Args:
+        path: The folder.
+        marker: What a folder of this kind contains; None if it must be empty. Hidden files do not count.
+        kind: What the folder is for.
 
     Raises:
-        InputError: Naming the file.
+        InputError: Saying what is in the way.
     """
     for part in (path, *path.parents):
         if part.exists():
             if not part.is_dir():
                 raise InputError(f"--out {path}: {part} is a file; a folder is needed")
-            return
+            break
+    is_of_kind = marker is not None and (path / marker).exists()
+    if path.is_dir() and not is_of_kind and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise InputError(f"--out {path} is not empty and holds no {kind}; choose another folder")
 
 
 def cache_home() -> Path:

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from synthaug.core.errors import InputError, TrainingError
+from synthaug.core.errors import InputError, StorageError, TrainingError
 from synthaug.core.runtime import Runtime
 from synthaug.core.storage import atomic_file
 
@@ -132,8 +132,9 @@ class TrainingState(Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Saves when the exception came between two steps."""
-        if isinstance(exception, SIGTERMException):
-            self._save(trainer)
+        if isinstance(exception, SIGTERMException | StorageError):
+            with contextlib.suppress(StorageError):
+                self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:
@@ -220,7 +221,7 @@ def fit(
             limit_val_batches=1.0 if validate_every else 0,
             callbacks=[_Progress(on_step), stop, _StopOnNotANumber(), *limits, *(callbacks or [])],
             logger=loggers or False,
-            log_every_n_steps=10,
+            log_every_n_steps=min(10, steps),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from synthaug.core.console import log
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.registry import Registry
@@ -117,39 +118,54 @@ def _image_folder(spec: str, argument: str, image_size: int | None) -> Source:
     return Source(spec, train, test, allows_flip=True)
 
 
-def _read_folder(root: Path, image_size: int | None, name: str, channels: int | None = None) -> LabelledImages:
+def _list_folder(root: Path) -> tuple[list[Path], list[tuple[Path, int]]]:
+    """The class folders in order, and every image with its class."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise InputError(f"{root}: one folder per class is needed, found no folder")
     files: list[tuple[Path, int]] = []
+    passed_over: set[str] = set()
     for label, folder in enumerate(folders):
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if any("\ud800" <= letter <= "\udfff" for letter in folder.name):  # how Python shows undecodable bytes
+            raise InputError(f"{root}: the class folder {folder.name!a} has a name that is not valid UTF-8; rename it")
+        inside = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        found = [path for path in inside if path.suffix.lower() in SUFFIXES]
         if not found:
             raise InputError(f"{folder}: a class needs images ({', '.join(SUFFIXES)}), found none")
+        passed_over |= {path.suffix.lower() for path in inside} - set(SUFFIXES)
         files.extend((path, label) for path in found)
+    if passed_over:
+        log(f"{root}: files passed over, not images that can be read: {', '.join(sorted(passed_over))}")
+    return folders, files
+
+
+def _read_folder(root: Path, image_size: int | None, name: str, channels: int | None = None) -> LabelledImages:
+    folders, files = _list_folder(root)
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(lambda item: _read_picture(item[0]), files))
+        pictures = list(pool.map(lambda item: _read_picture(item[0], image_size), files))
     if image_size is None:
         image_size = pictures[0].width
         for picture, (path, _) in zip(pictures, files, strict=True):
             if picture.size != (image_size, image_size):
                 raise InputError(
-                    f"{path}: images of one square size are needed, found {picture.width}x{picture.height} beside "
-                    f"{pictures[0].width}x{pictures[0].height}. Give --image-size N to crop and resize them."
+                    f"{path}: images of one square size are needed, found {picture.width}x{picture.height} where the "
+                    f"first is {pictures[0].width}x{pictures[0].height}. Give --image-size N to crop and resize them."
                 )
     if channels is None:
         channels = 1 if all(picture.mode == "L" for picture in pictures) else 3
-    images = torch.stack([from_pil(fit_square(picture, image_size), channels) for picture in pictures])
+    images = torch.stack([from_pil(picture, channels) for picture in pictures])
     labels = torch.tensor([label for _, label in files], dtype=torch.int64)
     return LabelledImages.of(images, labels, tuple(folder.name for folder in folders), name)
 
 
-def _read_picture(path: Path) -> Image.Image:
+def _read_picture(path: Path, image_size: int | None) -> Image.Image:
+    """One picture, already cropped and resized if a size is given: large originals are not kept in memory."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: could not be read ({error.strerror})") from error
-    return decode_image(data, name=str(path), formats=_FORMATS)
+    picture = decode_image(data, name=str(path), formats=_FORMATS)
+    return picture if image_size is None else fit_square(picture, image_size)
 
 
 def _check_same_size(train: LabelledImages, test: LabelledImages) -> None:

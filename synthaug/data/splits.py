@@ -36,6 +36,15 @@ class Splits:
     record: SplitRecord
     allows_flip: bool
 
+    def repeated(self) -> int:
+        """How many validation and test images are also training images, pixel for pixel."""
+
+        def digests(images: LabelledImages) -> list[bytes]:
+            return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images.images]
+
+        seen = set(digests(self.train))
+        return sum(digest in seen for part in (self.validation, self.test) for digest in digests(part))
+
 
 def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | None = None, seed: int = 0) -> Splits:
     """Splits a source class by class.

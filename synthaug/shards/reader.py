@@ -16,7 +16,8 @@ from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.types import LabelledImages
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest
 
-_SUFFIXES = frozenset({"png", "cls", "json"})
+_IMAGES = frozenset({"png", "jpg", "jpeg"})
+_SUFFIXES = _IMAGES | {"cls", "json"}
 _MAX_MEMBER_BYTES = 64 * 1024 * 1024
 _MAX_CLASSES = 1_000_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -29,7 +30,7 @@ class ShardSample:
     Attributes:
         key: Its key in the shard.
         label: Class index.
-        image: The encoded PNG.
+        image: The encoded PNG or JPEG.
         description: The encoded JSON, empty if there is none.
     """
 
@@ -44,8 +45,8 @@ def iterate_shard(path: Path) -> Iterator[ShardSample]:
 
     Raises:
         InputError: If there is no such file.
-        DamageError: If the file is cut short, holds anything but plain png, cls and json members, or a sample lacks
-            its image or class.
+        DamageError: If the file is cut short, holds anything but plain png (or jpg), cls and json members, or a sample
+            lacks its image or class.
     """
     if not path.is_file():
         raise InputError(f"no such shard: {path.absolute()}")
@@ -87,15 +88,16 @@ def _check_end(path: Path, end: int) -> None:
 
 
 def _sample(path: Path, key: str, group: dict[str, bytes]) -> ShardSample:
-    if "png" not in group or "cls" not in group:
-        raise DamageError(f"{path}: sample {key} lacks its {'cls' if 'png' in group else 'png'}")
+    images = [group[suffix] for suffix in sorted(_IMAGES & group.keys())]
+    if len(images) != 1 or "cls" not in group:
+        raise DamageError(f"{path}: sample {key} lacks its {'cls' if images else 'png'}, or has more than one image")
     try:
         label = int(group["cls"])
     except ValueError as error:
         raise DamageError(f"{path}: sample {key} has no class number") from error
     if not 0 <= label < _MAX_CLASSES:
         raise DamageError(f"{path}: sample {key} has class {label}, outside 0..{_MAX_CLASSES - 1}")
-    return ShardSample(key, label, group["png"], group.get("json", b""))
+    return ShardSample(key, label, images[0], group.get("json", b""))
 
 
 def resolve_shards(where: str, *, split: str = "train") -> list[Path]:
@@ -152,7 +154,7 @@ def read_shards(
     for path in paths:
         for sample in iterate_shard(path):
             try:
-                picture = decode_image(sample.image, name=f"{path}: sample {sample.key}")
+                picture = decode_image(sample.image, name=f"{path}: sample {sample.key}", formats=("PNG", "JPEG"))
             except InputError as error:
                 raise DamageError(str(error)) from error
             if image_size is not None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from synthaug.core.errors import DamageError
 from synthaug.core.storage import sha256_file
 from synthaug.shards.manifest import Manifest
+from synthaug.shards.plan import ShardPlan
+from synthaug.shards.reader import iterate_shard
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,20 @@ class Verification:
     samples: int
     bytes: int
     class_counts: dict[str, int]
+
+
+def check_contents(path: Path, shard: ShardPlan) -> None:
+    """Checks that a shard holds exactly the samples of its plan; for sets that have no manifest yet.
+
+    Raises:
+        DamageError: If it is cut short, damaged, or holds other samples.
+    """
+    try:
+        found = [(sample.key, sample.label) for sample in iterate_shard(path)]
+    except DamageError as error:
+        raise DamageError(f"{error}. Delete this shard and generate again.") from error
+    if found != [(shard.key(position), label) for position, (label, _) in enumerate(shard.samples)]:
+        raise DamageError(f"{path} holds other samples than the set's plan. Delete this shard and generate again.")
 
 
 def verify_set(folder: Path) -> Verification:

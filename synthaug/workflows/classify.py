@@ -127,9 +127,7 @@ class _Inputs:
         recipe, runtime = config.resolved_recipe(), config.runtime()
         TRANSFORMS.get(config.transform)
         if config.out is not None:
-            check_folder(config.out)
-            if config.out.exists() and any(config.out.iterdir()):
-                raise InputError(f"--out {config.out} is not an empty folder; choose another")
+            check_folder(config.out, marker=None, kind="unfinished classifier")
         splits = config.splits()
         synthetic = None if config.synthetic is None else open_synthetic(config.synthetic, splits)[0]
         datamodule = MixedDataModule(

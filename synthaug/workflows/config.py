@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from synthaug.core.console import log
 from synthaug.core.errors import InputError
 from synthaug.core.runtime import DeviceName, PrecisionName, Runtime
 from synthaug.core.storage import write_text
@@ -89,6 +91,7 @@ class DataConfig(WorkflowConfig):
         fraction: Share of the real training images to use.
         per_class_real: Real training images per class to use.
         image_size: Crop and resize to this many pixels.
+        flip: Whether a mirrored image still shows its class.
         split_seed: Seed of the split.
     """
 
@@ -100,6 +103,9 @@ class DataConfig(WorkflowConfig):
         None, description="Real training images per class to use, instead of a fraction."
     )
     image_size: int | None = Field(None, description="Crop the centre and resize to this many pixels.")
+    flip: bool | None = Field(
+        None, description="Whether a mirrored image still shows its class; the source knows by default (digits: no)."
+    )
     split_seed: int = Field(0, ge=0, description="Seed of the split into train, validation and test.")
 
     def splits(self) -> Splits:
@@ -107,8 +113,17 @@ class DataConfig(WorkflowConfig):
         return self.split(load_source(self.data, image_size=self.image_size))
 
     def split(self, source: Source) -> Splits:
-        """Splits a loaded source by these settings."""
-        return make_splits(source, fraction=self.fraction, per_class_real=self.per_class_real, seed=self.split_seed)
+        """Splits a loaded source by these settings, and warns of images that stand on both sides of the split."""
+        if self.flip is not None:
+            source = replace(source, allows_flip=self.flip)
+        splits = make_splits(source, fraction=self.fraction, per_class_real=self.per_class_real, seed=self.split_seed)
+        if repeated := splits.repeated():
+            held_out = len(splits.validation) + len(splits.test)
+            log(
+                f"warning: {repeated} of {held_out} validation and test images are also training images, pixel for "
+                "pixel; accuracies will come out too high. Remove the repetitions from the source."
+            )
+        return splits
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -131,4 +146,6 @@ def _explain(config: type[WorkflowConfig], detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{flag} is required"
     message = detail["msg"].removeprefix("Value error, ")
+    if ", found " in message:
+        return f"{flag}: {message}"
     return f"{flag}: {message[:1].lower()}{message[1:]}, found {detail['input']!r}"

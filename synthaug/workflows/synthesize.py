@@ -18,9 +18,10 @@ from synthaug.core.pixels import encode_png, grid
 from synthaug.core.seeding import SampleNoise
 from synthaug.core.storage import check_folder, check_same_settings, sha256_file, write_bytes, write_text
 from synthaug.generators.base import Generator, SamplerSettings, load_backend
-from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan, write_plan
+from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.plan import SetPlan, ShardPlan
 from synthaug.shards.reader import read_shards
+from synthaug.shards.verify import check_contents
 from synthaug.shards.writer import record_of, write_shard
 from synthaug.workflows.checkpoints import FoundCheckpoint, find_checkpoint
 from synthaug.workflows.config import WorkflowConfig
@@ -154,7 +155,7 @@ def plan_generation(config: GenerateConfig) -> GeneratePlan:
 
 
 def generate(config: GenerateConfig) -> GenerateResult:
-    """Draws a set, shard by shard; run again after an interruption, it makes only what is missing.
+    """Draw a labelled set from a generator into shards; run again, it makes only what is missing.
 
     Raises:
         InputError: For impossible settings, or a folder that holds something else.
@@ -162,7 +163,7 @@ def generate(config: GenerateConfig) -> GenerateResult:
         DamageError: If a shard is not the one in the manifest; it is left as it is.
     """
     work = _Work.of(config)
-    _check_kept_shards(config.out)
+    _check_kept_shards(config.out, work.plan)
     log(f"checkpoint {work.found.folder} ({work.found.reason})")
     config.out.mkdir(parents=True, exist_ok=True)
     write_plan(config.out, work.plan)
@@ -195,16 +196,17 @@ def generate(config: GenerateConfig) -> GenerateResult:
 
 
 def _check_folder(out: Path, plan: SetPlan) -> None:
-    check_folder(out)
+    check_folder(out, marker=PLAN_NAME, kind="shard set")
     existing = read_plan(out)
     if existing is not None:
         check_same_settings(existing.model_dump(), plan.model_dump(), f"the set in {out}")
-    elif out.is_dir() and any(out.iterdir()):
-        raise InputError(f"--out {out} is not empty and holds no shard set; choose another folder")
 
 
-def _check_kept_shards(out: Path) -> None:
+def _check_kept_shards(out: Path, plan: SetPlan) -> None:
     if not (out / MANIFEST_NAME).is_file():
+        for shard in plan.shards():
+            if (out / shard.file_name).is_file():
+                check_contents(out / shard.file_name, shard)
         return
     kept = [shard for shard in Manifest.read(out).shards if (out / shard.name).is_file()]
     damaged = [shard.name for shard in kept if sha256_file(out / shard.name) != shard.sha256]

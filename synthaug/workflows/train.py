@@ -38,7 +38,6 @@ class TrainConfig(DataConfig):
     logger: LoggerName = Field(
         "auto", description="Where metrics go besides CSV; auto takes TensorBoard if it is installed."
     )
-    flip: bool | None = Field(None, description="Mirror half of the images; by default where the source allows it.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
 
 def train(config: TrainConfig) -> TrainResult:
-    """Trains a generator and writes its checkpoint folder.
+    """Train a generator on the training part of a source; resumable.
 
     Raises:
         InputError: For impossible settings, or if the folder holds another training.
@@ -112,7 +111,7 @@ def _request(config: TrainConfig) -> TrainRequest:
     return TrainRequest(
         images=splits.train,
         split=splits.record,
-        allows_flip=splits.allows_flip if config.flip is None else config.flip,
+        allows_flip=splits.allows_flip,
         preset=config.preset or backend.default_preset(size),
         out=config.out,
         runtime=config.runtime(),
@@ -129,8 +128,9 @@ def _request(config: TrainConfig) -> TrainRequest:
 
 
 def _state_to_resume(config: TrainConfig) -> Path | None:
-    check_folder(config.out)
     own = config.out / _STATE
+    if not (config.out / CARD_NAME).exists():
+        check_folder(config.out, marker=str(_STATE.parent), kind="training")
     if config.resume is None:
         if own.exists() or (config.out / CARD_NAME).exists():
             raise InputError(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.recipes import RECIPES, Recipe
 from synthaug.classifiers.resnet import build_network
 from synthaug.classifiers.task import ClassifierTask, TrainedClassifier, predict, train_classifier
 from synthaug.core.errors import InputError, TrainingError
@@ -184,3 +184,19 @@ def test_predictions_are_probabilities_whatever_the_batch_size(digits_splits: Sp
     torch.testing.assert_close(predict(network, images, CPU, batch_size=7), whole)
     with torch.no_grad():
         torch.testing.assert_close(whole, network.eval()(to_network(images)).softmax(dim=1))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_momentum_goes_down_while_the_rate_goes_up(optimiser: str) -> None:
+    recipe = replace(RECIPES.get("fast"), optimiser=optimiser)
+    task = ClassifierTask(nn.Linear(1, 1), recipe, 10)
+    configured = task.configure_optimizers()
+    group, schedule = configured["optimizer"].param_groups[0], configured["lr_scheduler"]["scheduler"]
+    seen = []
+    for _ in range(10):
+        seen.append((group["lr"], group["momentum"] if optimiser == "sgd" else group["betas"][0]))
+        configured["optimizer"].step()
+        schedule.step()
+    assert seen[0][1] == pytest.approx(0.95)
+    assert min(momentum for _, momentum in seen) == pytest.approx(0.85, abs=0.01)
+    assert max(seen)[1] == min(momentum for _, momentum in seen)

@@ -170,3 +170,15 @@ def test_fitting_resizes_to_the_asked_size() -> None:
 def test_fitting_a_square_of_the_right_size_changes_nothing(make_pixels) -> None:
     image = make_pixels(3, 8, 8)
     assert torch.equal(from_pil(fit_square(to_pil(image), 8), 3), image)
+
+
+def test_a_picture_is_turned_as_its_camera_noted() -> None:
+    picture = Image.new("L", (4, 2), 0)
+    picture.putpixel((0, 0), 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", exif=exif)
+    upright = decode_image(buffer.getvalue(), name="x")
+    assert upright.size == (2, 4)
+    assert upright.getpixel((1, 0)) == 255

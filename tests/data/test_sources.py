@@ -1,4 +1,7 @@
+import io
+import os
 import pickle
+import tarfile
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from sklearn.datasets import load_digits
 
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import to_pil
+from synthaug.data import sources
 from synthaug.data.sources import SOURCES, load_source
 from synthaug.data.splits import make_splits
 
@@ -181,7 +185,9 @@ class TestImageFolder:
     def test_images_of_mixed_sizes_need_a_size_and_the_odd_one_is_named(self, make_image_folder, make_pixels) -> None:
         folder = make_image_folder()
         to_pil(make_pixels(3, 16, 16)).save(folder / "dog" / "002.png")
-        with pytest.raises(InputError, match=r"dog/002\.png: .*found 16x16 beside 8x8.*Give --image-size N"):
+        with pytest.raises(
+            InputError, match=r"dog/002\.png: .*found 16x16 where the first is 8x8.*Give --image-size N"
+        ):
             load_source(f"imagefolder:{folder}")
 
     def test_test_images_of_another_size_need_a_size(self, make_image_folder) -> None:
@@ -303,3 +309,45 @@ class TestCifar10:
         with pytest.raises(InputError, match="could not be downloaded"):
             load_source(f"cifar10:{tmp_path}")
         assert not ran.exists()
+
+
+def test_a_class_folder_with_undecodable_bytes_is_refused(make_image_folder) -> None:
+    folder = make_image_folder()
+    next(path for path in sorted(folder.iterdir()) if path.is_dir()).rename(os.fsdecode(bytes(folder) + b"/caf\xe9"))
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        load_source(f"imagefolder:{folder}")
+
+
+def test_files_that_are_no_images_are_passed_over_aloud(make_image_folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_image_folder()
+    (next(path for path in sorted(folder.iterdir()) if path.is_dir()) / "phone.heic").write_bytes(b"x")
+    load_source(f"imagefolder:{folder}")
+    assert "passed over" in (message := capsys.readouterr().err)
+    assert ".heic" in message
+
+
+def test_large_pictures_are_resized_one_by_one(make_image_folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[tuple[int, int]] = []
+    real = sources.from_pil
+
+    def watch(picture, channels):
+        kept.append(picture.size)
+        return real(picture, channels)
+
+    monkeypatch.setattr(sources, "from_pil", watch)
+    load_source(f"imagefolder:{make_image_folder(size=64)}", image_size=8)
+    assert set(kept) == {(8, 8)}
+
+
+def test_jpeg_shards_are_read_like_png_ones(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for key in ("0", "1"):
+            buffer = io.BytesIO()
+            Image.new("RGB", (8, 8), (200, 40, 40)).save(buffer, format="JPEG")
+            for name, data in ((f"{key}.jpg", buffer.getvalue()), (f"{key}.cls", key.encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    images = load_source(f"wds:{tmp_path}").train
+    assert images.labels.tolist() == [0, 1]
+    assert images.images[0, 0].float().mean() > 150 > images.images[0, 1].float().mean()

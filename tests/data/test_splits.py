@@ -198,3 +198,9 @@ class TestLeak:
     def test_more_of_one_class_alone_is_refused(self, consumer: Splits) -> None:
         generator = consumer.record.model_copy(update={"class_counts": (1, 11)})
         assert "saw 12 real training images" in (leak(generator, consumer.record) or "")
+
+
+def test_images_on_both_sides_of_the_split_are_counted(digits_splits) -> None:
+    assert digits_splits.repeated() == 0
+    leaky = replace(digits_splits, test=digits_splits.train.take(torch.arange(7)))
+    assert leaky.repeated() == 7

@@ -516,3 +516,12 @@ def test_summary_survives_its_file(tmp_path: Path) -> None:
     summary = summary_of(make_cells(ACCURACIES))
     summary.write(tmp_path)
     assert read_summary(tmp_path) == summary
+
+
+@pytest.mark.parametrize("damage", ["{broken", "[1]"])
+def test_damaged_settings_of_a_bench_are_told_of(damage: str, digits_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    out.mkdir()
+    (out / "settings.json").write_text(damage)
+    with pytest.raises(DamageError, match="settings.json is damaged"):
+        plan_bench(settings(digits_set, out, per_class_real=20))

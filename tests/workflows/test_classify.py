@@ -112,7 +112,7 @@ def test_saved_settings_give_the_same_classifier_again(tmp_path: Path) -> None:
 
 def test_output_that_holds_something_is_refused_and_left_alone(tmp_path: Path, mixed_in: list[MixedDataModule]) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(InputError, match="is not an empty folder; choose another"):
+    with pytest.raises(InputError, match="is not empty and holds no unfinished classifier"):
         classify(settings(out=tmp_path))
     for out in (tmp_path / "thesis.tex", tmp_path / "thesis.tex" / "below"):
         with pytest.raises(InputError, match=r"thesis\.tex is a file; a folder is needed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,17 @@ def test_data_settings_choose_the_split() -> None:
     other = DataConfig(per_class_real=3, split_seed=1).splits()
     assert small.record.held_out_fingerprint != other.record.held_out_fingerprint
     assert DataConfig(per_class_real=1, image_size=16).splits().train.image_size == 16
+
+
+def test_images_on_both_sides_of_the_split_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.conftest import write_image_folder
+
+    write_image_folder(tmp_path / "x" / "train")
+    shutil.copytree(tmp_path / "x" / "train", tmp_path / "x" / "test")
+    DataConfig.resolve({"data": f"imagefolder:{tmp_path / 'x'}"}).splits()
+    assert "pixel for pixel" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_user_may_say_whether_mirroring_keeps_the_class() -> None:
+    assert not DataConfig.resolve({}).splits().allows_flip
+    assert DataConfig.resolve({"flip": True}).splits().allows_flip

@@ -317,3 +317,21 @@ def test_global_random_state_does_not_matter(make_config: MakeConfig) -> None:
         torch.manual_seed(seed)
         generate(make_config(name))
     assert hashes_of(make_config("one").out) == hashes_of(make_config("two").out)
+
+
+def test_damaged_shard_of_an_unfinished_set_is_told_of(make_config: MakeConfig) -> None:
+    out = generate(make_config()).out
+    (out / MANIFEST_NAME).unlink()
+    shard = out / "train-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:4000])
+    with pytest.raises(DamageError, match=r"train-000001\.tar.*generate again"):
+        generate(make_config())
+    assert not (out / MANIFEST_NAME).exists()
+
+
+def test_shard_with_other_samples_is_not_taken_for_an_unfinished_one(make_config: MakeConfig) -> None:
+    out = generate(make_config()).out
+    (out / MANIFEST_NAME).unlink()
+    (out / "train-000001.tar").write_bytes((out / "train-000000.tar").read_bytes())
+    with pytest.raises(DamageError, match="other samples"):
+        generate(make_config())

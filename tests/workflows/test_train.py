@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from synthaug.core.errors import InputError
+from synthaug.core.errors import InputError, StorageError
 from synthaug.data.splits import Splits
 from synthaug.generators.base import TrainRequest, load_backend
 from synthaug.generators.checkpoint import read_card
@@ -142,3 +142,24 @@ def test_images_are_mirrored_only_where_the_source_or_the_user_allows_it(
     monkeypatch.setattr(backend, "plan", lambda self, request: (requests.append(request), original(self, request))[1])
     plan_training(tiny(tmp_path / "run", flip=flip))
     assert requests[0].allows_flip is expected
+
+
+def test_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no training"):
+        train(tiny(tmp_path))
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_grid_that_cannot_be_written_does_not_cost_the_training(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    (out / "training").mkdir(parents=True)
+    (out / "grids").write_text("in the way")
+    with pytest.raises(StorageError, match="could not write"):
+        train(tiny(out))
+    assert (out / "training" / "state.ckpt").is_file()
+
+
+def test_short_trainings_have_a_loss_curve_too(tmp_path: Path) -> None:
+    assert [step for step, _ in train(tiny(tmp_path / "run")).loss_curve] == [1]

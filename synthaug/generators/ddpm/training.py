@@ -123,7 +123,7 @@ def train(request: TrainRequest) -> Path:
                 root=request.out,
                 on_step=advance,
                 max_time=request.max_time,
-                callbacks=[_Grids(request.out / "grids", request.grid_every, card, runtime), TrainingState(state)],
+                callbacks=[TrainingState(state), _Grids(request.out / "grids", request.grid_every, card, runtime)],
                 loggers=_loggers(request.out, request.logger),
                 resume_from=request.resume_from,
             )

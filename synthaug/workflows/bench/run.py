@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthaug.classifiers.recipes import recipe_settings
 from synthaug.core.console import log, progress
-from synthaug.core.errors import InputError
+from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.runtime import environment
 from synthaug.core.seeding import generator_for
@@ -88,6 +88,7 @@ class _Study:
         inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())
         settings = {
             "data": splits.record.model_dump(mode="json"),
+            "flip": splits.allows_flip,
             "synthetic": manifest.plan.model_dump(mode="json"),
             "synthetic_fingerprint": synthetic.fingerprint,
             "synthetic_fraction": config.synthetic_fraction,
@@ -163,13 +164,15 @@ def _offset(advance: Callable[[int], None], base: int) -> Callable[[int], None]:
 
 
 def _read_done(out: Path, settings: dict[str, Any], pairs: list[tuple[Arm, int]]) -> list[CellResult]:
-    check_folder(out)
+    check_folder(out, marker=_SETTINGS_NAME, kind="bench")
     path = out / _SETTINGS_NAME
     if not path.is_file():
-        if out.is_dir() and any(out.iterdir()):
-            raise InputError(f"--out {out} is not empty and holds no bench; choose another folder")
         return []
-    check_same_settings(_flat(json.loads(path.read_text(encoding="utf-8"))), _flat(settings), f"the bench in {out}")
+    try:
+        before = _flat(dict(json.loads(path.read_text(encoding="utf-8"))))
+    except (ValueError, TypeError) as error:
+        raise DamageError(f"{path} is damaged; choose another --out") from error
+    check_same_settings(before, _flat(settings), f"the bench in {out}")
     wanted = {(arm.name, seed) for arm, seed in pairs}
     cells = {}
     for row in read_json_lines(out / RESULTS_NAME):
