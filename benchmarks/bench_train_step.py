@@ -54,7 +54,7 @@ def training_step(
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
 
 
 def ddpm_variants(preset_name: str, image_size: int, channels: int) -> tuple[dict, dict[str, list[float]], int]:
