@@ -12,7 +12,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from harness import RESULTS, write_result
+from harness import RESULTS, study_figures, write_result
 
 from synthaug import BenchConfig, GenerateConfig, TrainConfig, generate, train
 from synthaug.workflows.report import bench_and_report
@@ -48,21 +48,12 @@ def main() -> None:
         )
     )
     summary, training = reported.summary, trained.training
-    low, high = summary.gain.difference.low, summary.gain.difference.high
     figures = {
         "ddpm_training_seconds": training.seconds,
         "ddpm_images_seen": training.images_seen,
         "ddpm_parameters": training.parameters,
         "ddpm_loss": round(training.loss, 5),
-        "real_training_images": summary.counts["train"],
-        "validation_images": summary.counts["validation"],
-        "synthetic_images": summary.counts["synthetic"],
-        "label_fidelity_percent": round(summary.label_fidelity, 2),
-        **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},
-        "gain_points": round(summary.gain.difference.mean, 2),
-        **({} if low is None or high is None else {"gain_low": round(low, 2), "gain_high": round(high, 2)}),
-        "seeds": len(summary.seeds),
-        "classifier_steps": summary.steps,
+        **study_figures(summary),
     }
     runs = {
         "verdict": summary.verdict,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness import write_result
+from harness import study_figures, write_result
 
 from synthaug.workflows.bench import read_summary
 from synthaug.workflows.demo import DemoConfig, demo
@@ -26,19 +26,7 @@ def main() -> None:
         parser.error(f"{out} exists; a first run is to be measured")
     result = demo(DemoConfig(out=out))
     summary = read_summary(result.report.parent)
-    low, high = summary.gain.difference.low, summary.gain.difference.high
-    figures = {
-        "seconds": result.seconds,
-        "real_training_images": summary.counts["train"],
-        "validation_images": summary.counts["validation"],
-        "synthetic_images": summary.counts["synthetic"],
-        "label_fidelity_percent": round(result.label_fidelity, 2),
-        **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},
-        "gain_points": round(summary.gain.difference.mean, 2),
-        **({} if low is None or high is None else {"gain_low": round(low, 2), "gain_high": round(high, 2)}),
-        "seeds": len(summary.seeds),
-        "classifier_steps": summary.steps,
-    }
+    figures = {"seconds": result.seconds, **study_figures(summary)}
     runs = {
         "verdict": summary.verdict,
         "per_seed": {arm.name: arm.per_seed for arm in summary.arms},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.core.runtime import environment
+from synthaug.workflows.bench import BenchSummary
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,6 +38,23 @@ def ratio(slow: list[float], fast: list[float]) -> float:
 def rate(images: int, seconds: list[float]) -> float:
     """Images per second at the median time."""
     return round(images / statistics.median(seconds), 1)
+
+
+def study_figures(summary: BenchSummary) -> dict[str, float]:
+    """What a bench came to, as flat figures."""
+    low, high = summary.gain.difference.low, summary.gain.difference.high
+    interval = {} if low is None or high is None else {"gain_low": round(low, 2), "gain_high": round(high, 2)}
+    return {
+        "real_training_images": summary.counts["train"],
+        "validation_images": summary.counts["validation"],
+        "synthetic_images": summary.counts["synthetic"],
+        "label_fidelity_percent": round(summary.label_fidelity, 2),
+        **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},
+        "gain_points": round(summary.gain.difference.mean, 2),
+        **interval,
+        "seeds": len(summary.seeds),
+        "classifier_steps": summary.steps,
+    }
 
 
 def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any) -> None:
