@@ -60,7 +60,7 @@ def speed_table() -> str:
     rows = {
         "DDPM training step, bf16 vs fp32": "ddpm_step_bf16_vs_fp32_ratio",
         "ResNet-20 training step, bf16 + channels-last vs fp32": "classifier_step_bf16_channels_last_vs_fp32_ratio",
-        "sampling, 20 steps vs stock 1000-step `DDPMPipeline`": "sampling_vs_ddpm_pipeline_ratio",
+        "sampling (speed alone), 20 steps vs stock 1000-step `DDPMPipeline`": "sampling_vs_ddpm_pipeline_ratio",
     }
     lines = [f"| speed on {found['environment']['hardware']} | ratio |", "| --- | --- |"]
     lines += [f"| {title} | {found['figures'][figure]:.2f} |" for title, figure in rows.items()]
@@ -114,7 +114,7 @@ images of {len(card.class_names)} classes: {", ".join(card.class_names)}.
 
 ## Limits
 
-Trained on very few images: samples stay close to them, and some may repeat them. Meant for trying the path out and for
+Trained on very few images: samples may repeat them, which has not been measured. Meant for trying the path out and for
 classifiers on the same split, not as a source of new handwriting. Intended use: training data for classifiers.
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthaug.core.errors import DamageError
 from synthaug.core.storage import sha256_file
-from synthaug.shards.manifest import Manifest
+from synthaug.shards.manifest import Manifest, ShardRecord
 from synthaug.shards.plan import ShardPlan
 from synthaug.shards.reader import iterate_shard
 
@@ -43,6 +43,18 @@ def check_contents(path: Path, shard: ShardPlan) -> None:
         raise DamageError(f"{path} holds other samples than the set's plan. Delete this shard and generate again.")
 
 
+def shard_damage(folder: Path, shard: ShardRecord) -> str | None:
+    """In what a shard differs from its record in the manifest; None if it does not."""
+    path = folder / shard.name
+    if not path.is_file():
+        return f"{shard.name} is missing"
+    if path.stat().st_size != shard.bytes:
+        return f"{shard.name} has {path.stat().st_size} bytes instead of {shard.bytes}"
+    if sha256_file(path) != shard.sha256:
+        return f"{shard.name} has another sha256"
+    return None
+
+
 def verify_set(folder: Path) -> Verification:
     """Checks that every shard has the size and sha256 of the manifest.
 
@@ -51,17 +63,8 @@ def verify_set(folder: Path) -> Verification:
         DamageError: Naming every damaged shard.
     """
     manifest = Manifest.read(folder)
-    damage = []
-    totals = [0] * len(manifest.plan.class_names)
-    for shard in manifest.shards:
-        path = folder / shard.name
-        if not path.is_file():
-            damage.append(f"{shard.name} is missing")
-        elif path.stat().st_size != shard.bytes:
-            damage.append(f"{shard.name} has {path.stat().st_size} bytes instead of {shard.bytes}")
-        elif sha256_file(path) != shard.sha256:
-            damage.append(f"{shard.name} has another sha256")
-        totals = [total + count for total, count in zip(totals, shard.class_counts, strict=True)]
+    damage = [found for shard in manifest.shards if (found := shard_damage(folder, shard))]
+    totals = [sum(counts) for counts in zip(*(shard.class_counts for shard in manifest.shards), strict=True)]
     if damage:
         raise DamageError(f"{folder} is damaged: {'; '.join(damage)}. Delete these shards and generate again.")
     return Verification(

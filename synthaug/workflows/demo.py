@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from synthaug.core.console import log
-from synthaug.core.errors import InputError
+from synthaug.core.storage import check_folder
 from synthaug.generators.checkpoint import CARD_NAME
 from synthaug.workflows.bench import BenchConfig
 from synthaug.workflows.config import WorkflowConfig
@@ -69,8 +69,7 @@ class DemoResult:
 
 def plan_demo(config: DemoConfig) -> DemoPlan:
     """The settings of every step of the demo."""
-    if config.out.is_file():
-        raise InputError(f"--out {config.out} is a file; a folder is needed")
+    check_folder(config.out, marker="generator", kind="demo")
     common = {"seed": config.seed, "device": config.device, "precision": config.precision}
     data = {"data": "digits", "per_class_real": PER_CLASS_REAL}
     generator, synthetic = config.out / "generator", config.out / "synthetic"

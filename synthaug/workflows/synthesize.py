@@ -16,12 +16,12 @@ from synthaug.core.console import log, progress
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.storage import check_folder, check_same_settings, sha256_file, write_bytes, write_text
+from synthaug.core.storage import check_folder, check_same_settings, write_bytes, write_text
 from synthaug.generators.base import Generator, SamplerSettings, load_backend
 from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.plan import SetPlan, ShardPlan
 from synthaug.shards.reader import read_shards
-from synthaug.shards.verify import check_contents
+from synthaug.shards.verify import check_contents, shard_damage
 from synthaug.shards.writer import record_of, write_shard
 from synthaug.workflows.checkpoints import FoundCheckpoint, find_checkpoint
 from synthaug.workflows.config import WorkflowConfig
@@ -209,9 +209,9 @@ def _check_kept_shards(out: Path, plan: SetPlan) -> None:
                 check_contents(out / shard.file_name, shard)
         return
     kept = [shard for shard in Manifest.read(out).shards if (out / shard.name).is_file()]
-    damaged = [shard.name for shard in kept if sha256_file(out / shard.name) != shard.sha256]
+    damaged = [found for shard in kept if (found := shard_damage(out, shard))]
     if damaged:
-        raise DamageError(f"{out} is damaged: {', '.join(damaged)}. Delete these shards and generate again.")
+        raise DamageError(f"{out} is damaged: {'; '.join(damaged)}. Delete these shards and generate again.")
 
 
 def _sample_shard(
