@@ -21,14 +21,16 @@ import pytest
 import torch
 from hypothesis import settings
 
+from synthaug.core.folders import folder_at
 from synthaug.core.pixels import to_pil
 from synthaug.core.seeding import generator_for
 from synthaug.core.types import LabelledImages, SplitRecord
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
-from synthaug.shards.manifest import Manifest, write_plan
-from synthaug.shards.plan import SetPlan
-from synthaug.shards.writer import write_shard
+from synthaug.shards.finish import finish_set
+from synthaug.shards.manifest import write_plan
+from synthaug.shards.plan import GeneratorRecord, ImageFormat, SetPlan
+from synthaug.shards.writer import encode_images, write_shard
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 # The same examples every time, and no judgement of how long one takes.
@@ -110,19 +112,45 @@ def write_shard_set(
     channels: int = 3,
     seed: int = 0,
     allows_flip: bool = True,
+    image_format: ImageFormat = "png",
 ) -> Path:
     """A finished shard set of random pixels that no network made; `split` says what its generator saw."""
-    plan = SetPlan(
-        model="test",
-        checkpoint="0" * 64,
-        sampler="none",
-        steps=1,
-        guidance=1.0,
-        seed=seed,
+    plan = plan_of(
+        split=split,
         class_names=class_names,
         per_class=per_class,
         shard_size=shard_size,
+        size=size,
+        channels=channels,
+        seed=seed,
+        allows_flip=allows_flip,
+        image_format=image_format,
     )
+    folder.mkdir(parents=True)
+    write_plan(folder_at(folder), plan)
+    records = {}
+    for shard in plan.shards():
+        pixels = random_pixels(len(shard), channels, size, size, seed=1000 * seed + shard.number)
+        records[shard.number] = write_shard(folder_at(folder), shard, encode_images(pixels, plan.image_format))
+    assert not finish_set(folder_at(folder), plan, records)
+    return folder
+
+
+def plan_of(
+    *,
+    split: SplitRecord | None = None,
+    class_names: tuple[str, ...] = ("cat", "dog"),
+    classes: tuple[int, ...] | None = None,
+    per_class: int = 4,
+    shard_size: int = 3,
+    batch_size: int = 2,
+    size: int = 8,
+    channels: int = 3,
+    seed: int = 0,
+    allows_flip: bool = True,
+    image_format: ImageFormat = "png",
+) -> SetPlan:
+    """The plan of a set that no network made."""
     if split is None:
         split = SplitRecord(
             source="imagefolder:elsewhere",
@@ -132,21 +160,31 @@ def write_shard_set(
             train_fingerprint="2" * 64,
             held_out_fingerprint="3" * 64,
         )
-    folder.mkdir(parents=True)
-    write_plan(folder, plan)
-    records = []
-    for shard in plan.shards():
-        pixels = random_pixels(len(shard.samples), channels, size, size, seed=1000 * seed + shard.number)
-        records.append(write_shard(folder, plan, shard, pixels))
-    Manifest(
-        plan=plan,
+    generator = GeneratorRecord(
+        model="test",
+        checkpoint="0" * 64,
+        preset="none",
+        parameters=1,
+        images_seen=1,
         image_size=size,
         channels=3 if channels == 3 else 1,
         allows_flip=allows_flip,
         split=split,
-        shards=tuple(records),
-    ).write(folder)
-    return folder
+    )
+    return SetPlan(
+        generator=generator,
+        sampler="none",
+        steps=1,
+        guidance=1.0,
+        precision="fp32",
+        seed=seed,
+        class_names=class_names,
+        classes=tuple(range(len(class_names))) if classes is None else classes,
+        per_class=per_class,
+        shard_size=shard_size,
+        batch_size=batch_size,
+        image_format=image_format,
+    )
 
 
 @pytest.fixture(scope="session")

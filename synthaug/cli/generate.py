@@ -20,7 +20,13 @@ def _show(result: GenerateResult) -> str:
         if result.new_images
         else "nothing was missing"
     )
+    state = (
+        f"set: {result.out}\npreview: {result.preview}"
+        if result.manifest
+        else f"{result.missing_shards} shard(s) are still missing at {result.out}; whoever makes the last one finishes "
+        f"the set, or: synthaug verify --finish {result.out}"
+    )
     return (
         f"{result.images} images in {result.shards} shard(s) ({made})\n"
-        f"checkpoint: {result.checkpoint} ({result.reason})\nset: {result.out}\npreview: {result.preview}"
+        f"checkpoint: {result.checkpoint} ({result.reason})\n{state}"
     )

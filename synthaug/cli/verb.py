@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synthaug.core.console import stderr
-from synthaug.workflows.config import DataConfig, WorkflowConfig
+from synthaug.core.processes import is_main_process
+from synthaug.workflows.config import DataConfig, Settings, WorkflowConfig
 
-C = TypeVar("C", bound=WorkflowConfig)
+C = TypeVar("C", bound=Settings)
 R = TypeVar("R")
 
 
@@ -27,7 +28,7 @@ def add_verb(
     config: type[C],
     run: Callable[[C], R],
     show: Callable[[R], str],
-    plan: Callable[[C], Any],
+    plan: Callable[[C], Any] | None,
     epilog: str,
 ) -> None:
     """Adds the command `name`, whose help is the docstring of `run`.
@@ -38,16 +39,18 @@ def add_verb(
         config: Its settings; every field becomes a flag.
         run: The workflow.
         show: The result as text for people.
-        plan: What --dry-run prints instead of running.
+        plan: What --dry-run prints instead of running; None for verbs without it.
         epilog: An example for the help.
     """
 
     def command(**values: Any) -> None:
-        file, as_json, is_dry = values.pop("config"), values.pop("json"), values.pop("dry_run")
+        file, as_json, is_dry = values.pop("config"), values.pop("json"), values.pop("dry_run", False)
         stderr.quiet = values.pop("quiet")
         given = {key: value for key, value in values.items() if value is not None}
         settings = config.resolve(given, file)
-        result: Any = plan(settings) if is_dry else run(settings)
+        result: Any = plan(settings) if plan is not None and is_dry else run(settings)
+        if not is_main_process():
+            return
         if as_json:
             typer.echo(json.dumps(to_json(result), ensure_ascii=False))
         else:
@@ -56,7 +59,8 @@ def add_verb(
     fields = sorted(
         config.model_fields.items(), key=lambda item: (_PANELS.index(_panel(item[0])), not item[1].is_required())
     )
-    parameters = [*(_parameter(key, field) for key, field in fields), *_COMMON]
+    common = [parameter for parameter in _COMMON if plan is not None or parameter.name != "dry_run"]
+    parameters = [*(_parameter(key, field) for key, field in fields), *common]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     summary = (inspect.getdoc(run) or "").split("\n\n")[0]
@@ -98,6 +102,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         help_text += " (required)"
     elif default is not None:
         help_text += f" (default: {default})"
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and (metavar := extra.get("argument")):
+        argument = typer.Argument(metavar=str(metavar), help=help_text.removesuffix(" (required)"), show_default=False)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=inspect.Parameter.empty, annotation=Annotated[kind, argument]
+        )
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
     option = typer.Option(*names, help=help_text, show_default=False, rich_help_panel=_panel(name))
     return inspect.Parameter(

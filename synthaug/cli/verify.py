@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from synthaug.cli.verb import to_json
-from synthaug.shards.verify import verify_set
+from synthaug.cli.verb import add_verb
+from synthaug.workflows.verify import VerifyConfig, VerifyResult, verify
 
 
 def add(app: typer.Typer) -> None:
     """Adds the verb."""
-    app.command("verify", epilog="Example: synthaug verify synthetic")(_verify)
+    add_verb(app, "verify", VerifyConfig, verify, _show, None, "synthaug verify synthetic --deep")
 
 
-def _verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The shard set.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-) -> None:
-    """Check every shard of a set against the sizes and hashes of its manifest."""
-    result = verify_set(folder)
-    if as_json:
-        typer.echo(json.dumps(to_json(result)))
-        return
-    counts = ", ".join(f"{name} {count}" for name, count in result.class_counts.items())
-    typer.echo(f"{folder}: {result.shards} shard(s), {result.samples} samples, {result.bytes} bytes, all as promised")
-    typer.echo(f"per class: {counts}")
+def _show(result: VerifyResult) -> str:
+    found = result.verification
+    counts = ", ".join(f"{name} {count}" for name, count in found.class_counts.items())
+    done = [f"made again: {', '.join(result.repaired)}"] if result.repaired else []
+    if result.is_newly_finished:
+        done.append("the manifest was missing and is now written")
+    depth = "all as promised, every image decoded" if found.is_deep else "all as promised"
+    summary = f"{result.folder}: {found.shards} shard(s), {found.samples} samples, {found.bytes} bytes, {depth}"
+    return "\n".join([*done, summary, f"per class: {counts}"])

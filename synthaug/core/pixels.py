@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from synthaug.core.errors import InputError
@@ -56,13 +58,41 @@ def to_pil(image: UInt8[Tensor, "c h w"]) -> Image.Image:
     return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
-def encode_png(image: UInt8[Tensor, "c h w"], *, text: Sequence[tuple[str, str]] = ()) -> bytes:
-    """The PNG file of one image, the same bytes every time; `text` becomes its text chunks."""
-    info = PngImagePlugin.PngInfo()
-    for key, value in text:
-        info.add_text(key, value)
+def encode_png(image: UInt8[Tensor, "c h w"], *, xmp: bytes = b"") -> bytes:
+    """The PNG file of one image, the same bytes every time.
+
+    Args:
+        image: Grey or RGB.
+        xmp: An XMP packet to embed.
+    """
+    import cv2
+
+    array = image.cpu().numpy()
+    # OpenCV takes blue first. Its encoder lets other threads go on, and is twice as fast as Pillow's.
+    pixels = array[0] if array.shape[0] == 1 else np.ascontiguousarray(array[::-1].transpose(1, 2, 0))
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    if not xmp:
+        return data
+    return data[:_AFTER_IHDR] + _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) + data[_AFTER_IHDR:]
+
+
+#: Signature (8 bytes) and the header chunk (25 bytes) come first in every PNG.
+_AFTER_IHDR = 33
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def encode_webp(image: UInt8[Tensor, "c h w"], *, xmp: bytes = b"") -> bytes:
+    """The lossless WebP file of one image, the same bytes every time; about two thirds of its PNG.
+
+    Args:
+        image: Grey or RGB; WebP stores grey as RGB.
+        xmp: An XMP packet to embed.
+    """
     buffer = io.BytesIO()
-    to_pil(image).save(buffer, format="PNG", pnginfo=info, compress_level=6)
+    to_pil(image).convert("RGB").save(buffer, format="WEBP", lossless=True, method=0, quality=50, xmp=xmp)
     return buffer.getvalue()
 
 

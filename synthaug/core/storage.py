@@ -7,12 +7,17 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import re
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from synthaug.core.errors import InputError, StorageError
 
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40]
+_PARTIAL = re.compile(r"\.(?P<host>[^.]*)\.(?P<pid>\d+)\.[0-9a-f]+\.partial$")
 _DISK_ERRORS = {
     errno.ENOSPC: "no space is left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -42,11 +47,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         StorageError: If the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # No two processes share this name, also on different machines that see the same folder.
+    temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -55,6 +61,24 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the half-written files that processes of this machine, no longer alive, left in a folder."""
+    for path in folder.glob(".*.partial"):
+        match = _PARTIAL.search(path.name)
+        if match is not None and match["host"] == _HOST and not _is_alive(int(match["pid"])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
@@ -128,18 +152,23 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+def check_same_settings(
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    where: str,
+    advice: str = "Repeat its settings to continue it, or choose another folder.",
+) -> None:
     """Refuses to continue in `where`, which was started with other settings.
 
     Raises:
         InputError: Naming the first setting that differs, with both values.
     """
     for name, value in now.items():
-        if before.get(name) != value:
-            raise InputError(
-                f"{where} was started with other settings: {name} is {before.get(name)!r} there and {value!r} now. "
-                "Repeat its settings to continue it, or choose another folder."
-            )
+        if isinstance(value, Mapping) and isinstance(before.get(name), Mapping):
+            check_same_settings(before[name], value, where, advice)
+        elif before.get(name) != value:
+            found = f"{name} is {before.get(name)!r} there and {value!r} now"
+            raise InputError(f"{where} was started with other settings: {found}. {advice}")
 
 
 def check_folder(path: Path, *, marker: str | None, kind: str) -> None:

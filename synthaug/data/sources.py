@@ -18,8 +18,7 @@ from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.registry import Registry
 from synthaug.core.storage import cache_home
 from synthaug.core.types import LabelledImages
-from synthaug.shards.manifest import MANIFEST_NAME, Manifest
-from synthaug.shards.reader import read_shards, resolve_shards
+from synthaug.shards.reader import read_shards, resolve_shards, shards_of
 
 #: Files an image folder may hold; everything else in it is passed over.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
@@ -177,18 +176,20 @@ def _check_same_size(train: LabelledImages, test: LabelledImages) -> None:
 
 
 def _wds(spec: str, argument: str, image_size: int | None) -> Source:
-    train, test = (resolve_shards(argument, split=split) for split in ("train", "test"))
-    allows_flip = True
-    if (Path(argument) / MANIFEST_NAME).is_file():
-        manifest = Manifest.read(Path(argument))
-        train, allows_flip = [Path(argument) / shard.name for shard in manifest.shards], manifest.allows_flip
-    images = read_shards(train, name=spec, folder=argument, image_size=image_size)
+    train, manifest = shards_of(argument)
+    test = resolve_shards(argument, split="test") if manifest is None else []
+    if manifest is None:
+        images = read_shards(train, name=spec, image_size=image_size)
+    else:
+        names, channels = manifest.plan.class_names, manifest.plan.generator.channels
+        images = read_shards(train, name=spec, class_names=names, channels=channels, image_size=image_size)
+        return Source(spec, images, None, manifest.plan.generator.allows_flip)
     if not test:
-        return Source(spec, images, None, allows_flip)
-    read = read_shards(test, name=spec, folder=argument, image_size=image_size, channels=images.channels)
+        return Source(spec, images, None, allows_flip=True)
+    read = read_shards(test, name=spec, image_size=image_size, channels=images.channels)
     held_out = LabelledImages.of(read.images, read.labels, images.class_names, spec)
     _check_same_size(images, held_out)
-    return Source(spec, images, held_out, allows_flip)
+    return Source(spec, images, held_out, allows_flip=True)
 
 
 def _resized(pixels: torch.Tensor, image_size: int | None) -> torch.Tensor:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from synthaug.core.errors import InputError
-from synthaug.core.storage import write_text
-from synthaug.core.types import SplitRecord
+from synthaug.core.errors import DamageError, InputError
+from synthaug.core.folders import Folder, folder_at, read_bytes
 from synthaug.shards.plan import SetPlan
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
+FORMAT: Final = 2
 
 
 class ShardRecord(BaseModel):
@@ -25,7 +25,7 @@ class ShardRecord(BaseModel):
         bytes: File size.
         sha256: Of the file.
         samples: Images in it.
-        class_counts: Images per class.
+        class_counts: Images per class, in label order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,79 +43,89 @@ class Manifest(BaseModel):
     Attributes:
         format: Version of the on-disk format.
         plan: The settings that identify every sample.
-        image_size: Height and width in pixels.
-        channels: 1 for grey, 3 for RGB.
-        allows_flip: Whether a mirrored image still shows its class.
-        split: What the generator was trained on and what was held out.
         shards: The shards in order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
     plan: SetPlan
-    image_size: int
-    channels: Literal[1, 3]
-    allows_flip: bool
-    split: SplitRecord
     shards: tuple[ShardRecord, ...]
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        for shard in self.shards:
-            if len(shard.class_counts) != len(self.plan.class_names) or sum(shard.class_counts) != shard.samples:
-                raise ValueError(f"the class counts of {shard.name} do not fit its samples or the classes")
+    def _fits_its_plan(self) -> Self:
+        if len(self.shards) != self.plan.shard_count:
+            raise ValueError(f"the plan has {self.plan.shard_count} shards, listed are {len(self.shards)}")
+        for shard, record in zip(self.plan.shards(), self.shards, strict=True):
+            if record.name != shard.file_name or record.samples != len(shard):
+                raise ValueError(f"{record.name} with {record.samples} samples is not the plan's {shard.file_name}")
+            if record.class_counts != shard.class_counts():
+                raise ValueError(f"the class counts of {record.name} are not those of the plan")
         return self
 
     @property
     def sample_count(self) -> int:
         """Images in the whole set."""
-        return sum(shard.samples for shard in self.shards)
+        return self.plan.sample_count
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Folder) -> None:
         """Writes manifest.json atomically."""
-        write_text(
-            folder / MANIFEST_NAME, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-        )
+        folder.write(MANIFEST_NAME, _encode(self))
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, where: Folder | str | Path) -> Self:
         """Reads manifest.json.
 
+        Args:
+            where: The folder, or its path or URL.
+
         Raises:
-            InputError: If the folder or the manifest is missing, or is not one.
+            InputError: If the folder or the manifest is missing.
+            DamageError: If it is not a manifest, or contradicts itself.
         """
-        path = folder / MANIFEST_NAME
-        if not folder.is_dir():
-            raise InputError(f"no such folder: {folder.absolute()}")
-        if not path.is_file():
-            unfinished = (folder / PLAN_NAME).is_file()
-            advice = "run the same generate command again to finish it" if unfinished else "give a shard set"
-            raise InputError(f"{folder} has no {MANIFEST_NAME}: {advice}")
+        folder = folder_at(where) if isinstance(where, str | Path) else where
+        if not folder.has(MANIFEST_NAME):
+            if folder.has(PLAN_NAME):
+                raise InputError(
+                    f"{folder} is unfinished, it has no {MANIFEST_NAME}: run the same generate command again, or "
+                    "synthaug verify --finish if all its shards are there"
+                )
+            raise InputError(f"no shard set at {folder}: it has no {MANIFEST_NAME}")
+        data = read_bytes(folder, MANIFEST_NAME)
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise InputError(f"{path} is not a manifest: {_first(error)}") from error
+            value = json.loads(data)
+            if isinstance(value, dict) and value.get("format") != FORMAT:
+                raise InputError(
+                    f"{folder.where(MANIFEST_NAME)} has format {value.get('format')!r}, this version reads {FORMAT}; "
+                    "make the set again, or read its shards with wds:DIR"
+                )
+            return cls.model_validate_json(data)
+        except (ValidationError, ValueError) as error:
+            reason = _first(error) if isinstance(error, ValidationError) else str(error)
+            raise DamageError(f"{folder.where(MANIFEST_NAME)} is not a manifest: {reason}") from error
 
 
-def write_plan(folder: Path, plan: SetPlan) -> None:
+def write_plan(folder: Folder, plan: SetPlan) -> None:
     """Writes plan.json atomically."""
-    write_text(folder / PLAN_NAME, json.dumps(plan.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    folder.write(PLAN_NAME, _encode(plan))
 
 
-def read_plan(folder: Path) -> SetPlan | None:
+def read_plan(folder: Folder) -> SetPlan | None:
     """Reads plan.json; None if the folder has none.
 
     Raises:
-        InputError: If it is not a plan.
+        DamageError: If it is not a plan.
     """
-    path = folder / PLAN_NAME
-    if not path.is_file():
+    if not folder.has(PLAN_NAME):
         return None
     try:
-        return SetPlan.model_validate_json(path.read_bytes())
+        return SetPlan.model_validate_json(read_bytes(folder, PLAN_NAME))
     except ValidationError as error:
-        raise InputError(f"{path} is not a plan: {_first(error)}") from error
+        raise DamageError(f"{folder.where(PLAN_NAME)} is not a plan: {_first(error)}") from error
+
+
+def _encode(model: BaseModel) -> bytes:
+    return (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _first(error: ValidationError) -> str:

@@ -1,49 +1,119 @@
-"""Which sample goes where: shards and keys as a pure function of the settings."""
+"""Which sample goes where: shards, keys and batches as a pure function of the settings."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from synthaug.core.types import SplitRecord
+
+ImageFormat = Literal["png", "webp"]
 
 
-class SetPlan(BaseModel):
-    """Everything that identifies the samples of a set; two sets with equal plans are equal.
+class GeneratorRecord(BaseModel):
+    """The generator of a set, and what it learned from.
 
     Attributes:
-        model: Name of the generator backend.
+        model: Name of the backend.
         checkpoint: Hash of its weights.
-        sampler: Name of the sampler.
-        steps: Network evaluations per image (twice as many with guidance).
-        guidance: Classifier-free guidance weight; 1 is none.
-        seed: Seed of the samples.
-        class_names: Classes in label order.
-        per_class: Images per class.
-        shard_size: Images per shard, except in the last one.
+        preset: Name of its preset.
+        parameters: Trainable numbers of the network.
+        images_seen: Images shown to it in training.
+        image_size: Height and width in pixels.
+        channels: 1 for grey, 3 for RGB.
+        allows_flip: Whether a mirrored image still shows its class.
+        split: What it was trained on and what was held out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     checkpoint: str
+    preset: str
+    parameters: int
+    images_seen: int
+    image_size: int = Field(ge=1)
+    channels: Literal[1, 3]
+    allows_flip: bool
+    split: SplitRecord
+
+
+class SetPlan(BaseModel):
+    """Everything that identifies the samples of a set; two sets with equal plans are equal.
+
+    Sample number i of the set is image `i // k` of class `classes[i % k]`, k being the number of classes drawn; shard s
+    holds samples `s * shard_size` to `(s + 1) * shard_size - 1`.
+
+    Attributes:
+        generator: What drew the samples.
+        sampler: Name of the sampler.
+        steps: Network evaluations per image (twice as many with guidance).
+        guidance: Classifier-free guidance weight; 1 is none.
+        precision: Number format of its matrix products, "fp32" or "bf16".
+        seed: Seed of the samples.
+        class_names: All classes of the generator in label order.
+        classes: Labels of the classes drawn, ascending.
+        per_class: Images per class drawn.
+        shard_size: Images per shard, except in the last one.
+        batch_size: Images sampled at once. Networks round differently in batches of different sizes, so it is a part
+            of what a set is.
+        image_format: "png", or "webp" (lossless).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generator: GeneratorRecord
     sampler: str
     steps: int
     guidance: float
+    precision: Literal["fp32", "bf16"]
     seed: int
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[int, ...] = Field(min_length=1)
     per_class: int = Field(ge=1)
     shard_size: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=1)
+    image_format: ImageFormat
+
+    @model_validator(mode="after")
+    def _has_ordered_classes(self) -> Self:
+        if any(a >= b for a, b in itertools.pairwise(self.classes)):
+            raise ValueError("classes must be ascending")
+        if not 0 <= self.classes[0] <= self.classes[-1] < len(self.class_names):
+            raise ValueError("classes must be labels of class_names")
+        return self
 
     @property
     def sample_count(self) -> int:
         """Images in the whole set."""
-        return self.per_class * len(self.class_names)
+        return self.per_class * len(self.classes)
 
-    def shards(self) -> list[ShardPlan]:
+    @property
+    def shard_count(self) -> int:
+        """Shards in the whole set."""
+        return -(-self.sample_count // self.shard_size)
+
+    def sample(self, position: int) -> tuple[int, int]:
+        """Class and index of the sample at a position of the set."""
+        return self.classes[position % len(self.classes)], position // len(self.classes)
+
+    def shard(self, number: int) -> ShardPlan:
+        """One shard."""
+        start = number * self.shard_size
+        return ShardPlan(self, number, start, min(start + self.shard_size, self.sample_count))
+
+    def shards(self) -> Iterator[ShardPlan]:
         """The shards in order; every class is as evenly spread over them as can be."""
-        starts = range(0, self.sample_count, self.shard_size)
-        return [ShardPlan.of(self, number, start) for number, start in enumerate(starts)]
+        return (self.shard(number) for number in range(self.shard_count))
+
+    def class_counts(self) -> dict[str, int]:
+        """Images per class name, in label order; 0 for classes that are not drawn."""
+        drawn = set(self.classes)
+        return {name: self.per_class if label in drawn else 0 for label, name in enumerate(self.class_names)}
 
 
 @dataclass(frozen=True)
@@ -51,32 +121,47 @@ class ShardPlan:
     """One shard before it is made.
 
     Attributes:
-        number: Position in the set.
-        samples: (class, index) of each image, in order.
+        plan: The set it belongs to.
+        number: Its place in the set.
+        start: Position of its first sample in the set.
+        stop: Position after its last sample.
     """
 
+    plan: SetPlan
     number: int
-    samples: tuple[tuple[int, int], ...]
+    start: int
+    stop: int
 
-    @classmethod
-    def of(cls, plan: SetPlan, number: int, start: int) -> Self:
-        """The shard that begins with sample `start` of `plan`."""
-        classes = len(plan.class_names)
-        stop = min(start + plan.shard_size, plan.sample_count)
-        return cls(number, tuple((position % classes, position // classes) for position in range(start, stop)))
+    def __len__(self) -> int:
+        return self.stop - self.start
 
     @property
     def file_name(self) -> str:
         """Name of the tar."""
         return f"train-{self.number:06d}.tar"
 
+    @property
+    def samples(self) -> list[tuple[int, int]]:
+        """(class, index) of each image, in order."""
+        return [self.plan.sample(position) for position in range(self.start, self.stop)]
+
     def key(self, position: int) -> str:
         """Key of the sample at `position` in this shard."""
         return f"{self.number:06d}{position:04d}"
 
-    def class_counts(self, classes: int) -> list[int]:
-        """Images per class in this shard."""
-        counts = [0] * classes
+    def batches(self) -> Iterator[range]:
+        """Positions in the set that are sampled together, batch by batch.
+
+        They are those of a full shard: what a short last shard does not hold is computed and dropped, so that its
+        samples are the same bytes when a longer set goes on from there.
+        """
+        end = self.start + self.plan.shard_size
+        for first in range(self.start, self.stop, self.plan.batch_size):
+            yield range(first, min(first + self.plan.batch_size, end))
+
+    def class_counts(self) -> tuple[int, ...]:
+        """Images per class in this shard, in label order."""
+        counts = [0] * len(self.plan.class_names)
         for label, _ in self.samples:
             counts[label] += 1
-        return counts
+        return tuple(counts)

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
 
+from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError
+from synthaug.core.folders import Folder, folder_at, is_url
 from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.types import LabelledImages
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest
+from synthaug.shards.tar import iterate_members
 
-_IMAGES = frozenset({"png", "jpg", "jpeg"})
+OnDamage = Literal["error", "skip"]
+_IMAGES = frozenset({"png", "webp", "jpg", "jpeg"})
 _SUFFIXES = _IMAGES | {"cls", "json"}
-_MAX_MEMBER_BYTES = 64 * 1024 * 1024
+_FORMATS = ("PNG", "WEBP", "JPEG")
 _MAX_CLASSES = 1_000_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """Where a shard is.
+
+    Attributes:
+        folder: The folder it lies in.
+        name: Its file name.
+    """
+
+    folder: Folder
+    name: str
+
+    def __str__(self) -> str:
+        return self.folder.where(self.name)
+
+    @classmethod
+    def at(cls, where: str | Path) -> ShardFile:
+        """The shard at a path or URL."""
+        if is_url(where):
+            parent, _, name = str(where).rpartition("/")
+            return cls(folder_at(parent), name)
+        path = Path(where)
+        return cls(folder_at(path.parent), path.name)
 
 
 @dataclass(frozen=True)
@@ -30,93 +60,132 @@ class ShardSample:
     Attributes:
         key: Its key in the shard.
         label: Class index.
-        image: The encoded PNG or JPEG.
+        image: The encoded PNG, WebP or JPEG.
+        suffix: Which of them.
         description: The encoded JSON, empty if there is none.
     """
 
     key: str
     label: int
     image: bytes
+    suffix: str
     description: bytes
 
+    def decode(self, shard: ShardFile) -> Image.Image:
+        """The picture.
 
-def iterate_shard(path: Path) -> Iterator[ShardSample]:
-    """Gives the samples of one shard in order.
+        Raises:
+            DamageError: If it is damaged, or holds too many pixels.
+        """
+        try:
+            return decode_image(self.image, name=f"{shard}: sample {self.key}", formats=_FORMATS)
+        except InputError as error:
+            raise DamageError(str(error)) from error
+
+
+@dataclass
+class Damage:
+    """What to do with damage, and what was found of it.
+
+    Attributes:
+        policy: "error" raises at the first damage; "skip" passes over damaged samples, and over the rest of a shard
+            that cannot be followed any further.
+        messages: One for each skipped piece.
+    """
+
+    policy: OnDamage = "error"
+    messages: list[str] = field(default_factory=list)
+
+    def found(self, error: DamageError) -> None:
+        """Raises the error, or notes that something was skipped."""
+        if self.policy == "error":
+            raise error
+        self.messages.append(str(error))
+
+    def report(self, what: str) -> None:
+        """Says on stderr what was skipped, if anything was."""
+        if self.messages:
+            shown = "; ".join(self.messages[:_SHOWN]) + ("; ..." if len(self.messages) > _SHOWN else "")
+            log(f"warning: {what}: skipped {len(self.messages)} damaged piece(s): {shown}")
+
+
+def iterate_shard(shard: ShardFile | str | Path, damage: Damage | None = None) -> Iterator[ShardSample]:
+    """Gives the samples of one shard in order, each only when it is whole.
+
+    Args:
+        shard: The shard, or its path or URL.
+        damage: What to do with damage; by default the first is an error.
 
     Raises:
         InputError: If there is no such file.
-        DamageError: If the file is cut short, holds anything but plain png (or jpg), cls and json members, or a sample
-            lacks its image or class.
+        DamageError: If the file is cut short, holds anything but plain png (webp, jpg), cls and json members, or a
+            sample lacks its image or class.
     """
-    if not path.is_file():
-        raise InputError(f"no such shard: {path.absolute()}")
-    try:
-        with tarfile.open(path, mode="r:") as tar:
-            group: dict[str, bytes] = {}
-            current = ""
-            for member in tar:
+    if not isinstance(shard, ShardFile):
+        shard = ShardFile.at(shard)
+    damage = damage or Damage()
+    group: dict[str, bytes] = {}
+    current = ""
+    with shard.folder.open(shard.name) as file:
+        try:
+            for member in iterate_members(file, str(shard)):
                 key, _, suffix = member.name.partition(".")
-                if not member.isreg() or "/" in member.name or suffix not in _SUFFIXES:
-                    raise DamageError(f"{path}: unexpected member {member.name!r}")
-                if member.size > _MAX_MEMBER_BYTES:
-                    raise DamageError(f"{path}: member {member.name!r} declares {member.size} bytes, too many")
+                if suffix not in _SUFFIXES or not key or "/" in key or "\\" in key:
+                    raise DamageError(f"{shard}: unexpected member {member.name!r}")
                 if group and key != current:
-                    yield _sample(path, current, group)
+                    yield from _whole(shard, current, group, damage)
                     group = {}
                 current = key
-                stream = tar.extractfile(member)
-                data = stream.read() if stream is not None else b""
-                if len(data) != member.size:
-                    raise DamageError(f"{path}: cut short in {member.name!r}")
-                group[suffix] = data
-            if group:
-                yield _sample(path, current, group)
-            end = tar.offset
-    except (tarfile.TarError, EOFError, OSError, OverflowError, MemoryError, ValueError) as error:
-        raise DamageError(f"{path}: not a whole tar file ({error})") from error
-    _check_end(path, end)
+                if suffix in group:
+                    raise DamageError(f"{shard}: {member.name!r} is there twice")
+                group[suffix] = member.data
+        except DamageError as error:
+            damage.found(error)
+        else:
+            if group:  # Only now is it certain that nothing of it was cut off.
+                yield from _whole(shard, current, group, damage)
 
 
-def _check_end(path: Path, end: int) -> None:
-    with path.open("rb") as file:
-        file.seek(end)
-        rest = file.read()
-    if len(rest) < 1024 or end == 0:
-        raise DamageError(f"{path}: cut short, the end-of-archive marker is missing")
-    if any(rest):  # tarfile takes a damaged header for the end of the archive
-        raise DamageError(f"{path}: damaged after byte {end}")
-
-
-def _sample(path: Path, key: str, group: dict[str, bytes]) -> ShardSample:
-    images = [group[suffix] for suffix in sorted(_IMAGES & group.keys())]
-    if len(images) != 1 or "cls" not in group:
-        raise DamageError(f"{path}: sample {key} lacks its {'cls' if images else 'png'}, or has more than one image")
+def _whole(shard: ShardFile, key: str, group: dict[str, bytes], damage: Damage) -> Iterator[ShardSample]:
     try:
-        label = int(group["cls"])
-    except ValueError as error:
-        raise DamageError(f"{path}: sample {key} has no class number") from error
-    if not 0 <= label < _MAX_CLASSES:
-        raise DamageError(f"{path}: sample {key} has class {label}, outside 0..{_MAX_CLASSES - 1}")
-    return ShardSample(key, label, images[0], group.get("json", b""))
+        sample = _sample(shard, key, group)
+    except DamageError as error:
+        damage.found(error)
+    else:
+        yield sample
 
 
-def resolve_shards(where: str, *, split: str = "train") -> list[Path]:
-    """The shard files of a folder, or of a pattern such as `set-{000000..000004}.tar`.
+def _sample(shard: ShardFile, key: str, group: dict[str, bytes]) -> ShardSample:
+    images = sorted(_IMAGES & group.keys())
+    if len(images) != 1 or "cls" not in group:
+        raise DamageError(f"{shard}: sample {key} lacks its {'cls' if images else 'image'}, or has several images")
+    text = group["cls"].strip()
+    if not (text.isdigit() and len(text) < 10):
+        raise DamageError(f"{shard}: sample {key} has no class number")
+    label = int(text)
+    if label >= _MAX_CLASSES:
+        raise DamageError(f"{shard}: sample {key} has class {label}, outside 0..{_MAX_CLASSES - 1}")
+    return ShardSample(key, label, group[images[0]], images[0], group.get("json", b""))
+
+
+def resolve_shards(where: str, *, split: str = "train") -> list[ShardFile]:
+    """The shards of a folder, or of a pattern such as `set-{000000..000004}.tar`; paths or URLs.
 
     In a folder, files named `SPLIT-*.tar` are the split's; a folder without any such names is all training data.
 
     Raises:
         InputError: If the training data has no shard.
     """
-    folder = Path(where)
-    if where and folder.is_dir():
-        found = sorted(folder.glob(f"{split}-*.tar"))
-        if not found and split == "train":
-            found = sorted(path for path in folder.glob("*.tar") if not path.name.startswith("test-"))
+    found: list[ShardFile] = []
+    if where and (Path(where).is_dir() or (is_url(where) and not where.endswith(".tar"))):
+        folder = folder_at(where)
+        names = [name for name in folder.names() if name.endswith(".tar")]
+        chosen = [name for name in names if name.startswith(f"{split}-")]
+        if not chosen and split == "train":
+            chosen = [name for name in names if not name.startswith("test-")]
+        found = [ShardFile(folder, name) for name in chosen]
     elif split == "train" and where:
-        found = [Path(name) for name in _expand(where)]
-    else:
-        found = []
+        found = [ShardFile.at(name) for name in _expand(where)]
     if not found and split == "train":
         raise InputError(
             f"no shards (.tar) at {where!r}: give a folder of shards or a pattern like DIR/x-{{000..009}}.tar"
@@ -134,43 +203,51 @@ def _expand(pattern: str) -> list[str]:
 
 
 def read_shards(
-    paths: list[Path], *, name: str, folder: str = "", image_size: int | None = None, channels: int | None = None
+    shards: list[ShardFile],
+    *,
+    name: str,
+    class_names: tuple[str, ...] | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    damage: Damage | None = None,
 ) -> LabelledImages:
     """Decodes all samples of some shards into memory.
 
     Args:
-        paths: The shard files.
+        shards: The shards.
         name: What to call the images.
-        folder: Where a manifest may name the classes; without one they are called by their number.
+        class_names: Names in label order; by default classes are called by their number.
         image_size: Crop the centre square of each image and resize it to this; needed where images differ.
         channels: 1 for grey, 3 for RGB; by default grey if all images are.
+        damage: What to do with damage; by default the first is an error.
 
     Raises:
         InputError: If there is no image, or images differ in size.
         DamageError: If a shard is damaged.
     """
+    damage = damage or Damage()
     labels: list[int] = []
     pictures: list[Image.Image] = []
-    for path in paths:
-        for sample in iterate_shard(path):
+    for shard in shards:
+        for sample in iterate_shard(shard, damage):
             try:
-                picture = decode_image(sample.image, name=f"{path}: sample {sample.key}", formats=("PNG", "JPEG"))
-            except InputError as error:
-                raise DamageError(str(error)) from error
+                picture = sample.decode(shard)
+            except DamageError as error:
+                damage.found(error)
+                continue
             if image_size is not None:
                 picture = fit_square(picture, image_size)
             if pictures and picture.size != pictures[0].size:
                 raise InputError(
-                    f"{path}: sample {sample.key} is {picture.width}x{picture.height} beside "
+                    f"{shard}: sample {sample.key} is {picture.width}x{picture.height} beside "
                     f"{pictures[0].width}x{pictures[0].height}. Give --image-size N to crop and resize them."
                 )
             pictures.append(picture)
             labels.append(sample.label)
+    damage.report(name)
     if not pictures:
         raise InputError(f"{name}: at least one image is needed, found none")
-    if folder and (Path(folder) / MANIFEST_NAME).is_file():
-        class_names = Manifest.read(Path(folder)).plan.class_names
-    else:
+    if class_names is None:
         class_names = tuple(str(label) for label in range(max(labels) + 1))
     if channels is None:
         channels = 1 if all(picture.mode == "L" for picture in pictures) else 3
@@ -178,19 +255,45 @@ def read_shards(
     return LabelledImages.of(images, torch.tensor(labels), class_names, name)
 
 
-def read_set(folder: Path) -> tuple[LabelledImages, Manifest]:
+def shards_of(where: str | Path) -> tuple[list[ShardFile], Manifest | None]:
+    """The training shards at a place: those of the manifest if there is one, else those found by name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if Path(where).is_dir() or is_url(where):
+        folder = folder_at(where)
+        if not str(where).endswith(".tar") and folder.has(MANIFEST_NAME):
+            manifest = Manifest.read(folder)
+            return [ShardFile(folder, record.name) for record in manifest.shards], manifest
+    return resolve_shards(str(where)), None
+
+
+def read_set(where: str | Path, *, on_damage: OnDamage = "error") -> tuple[LabelledImages, Manifest]:
     """All images of a finished shard set, with its manifest.
+
+    Args:
+        where: Path or URL of the set.
+        on_damage: "skip" leaves damaged samples out and says so on stderr.
 
     Raises:
         InputError: If the set is unfinished or missing.
         DamageError: If the shards do not hold what the manifest says.
     """
-    manifest = Manifest.read(folder)
-    paths = [folder / shard.name for shard in manifest.shards]
-    for path in paths:
-        if not path.is_file():
-            raise DamageError(f"{path} is missing; run the same generate command again to restore it")
-    images = read_shards(paths, name=str(folder), folder=str(folder))
-    if len(images) != manifest.sample_count:
-        raise DamageError(f"{folder}: the manifest promises {manifest.sample_count} samples, found {len(images)}")
+    manifest = Manifest.read(where)
+    folder, damage, present = folder_at(where), Damage(on_damage), []
+    for record in manifest.shards:
+        if folder.has(record.name):
+            present.append(ShardFile(folder, record.name))
+        else:
+            damage.found(DamageError(f"{folder.where(record.name)} is missing; synthaug verify --repair restores it"))
+    plan = manifest.plan
+    images = read_shards(
+        present, name=str(where), class_names=plan.class_names, channels=plan.generator.channels, damage=damage
+    )
+    if on_damage == "error" and images.class_counts() != tuple(plan.class_counts().values()):
+        raise DamageError(
+            f"{where}: the manifest promises {manifest.sample_count} samples, {plan.per_class} of each class; found "
+            f"{len(images)}: {images.class_counts()}"
+        )
     return images, manifest

@@ -2,81 +2,95 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
-import tarfile
-from pathlib import Path
-from typing import TypedDict
+from collections.abc import Sequence
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from synthaug.core.pixels import encode_png
-from synthaug.core.storage import atomic_file, sha256_file
+from synthaug.core.folders import Folder, sha256_in
+from synthaug.core.pixels import encode_png, encode_webp
+from synthaug.shards import tar
 from synthaug.shards.manifest import ShardRecord
-from synthaug.shards.plan import SetPlan, ShardPlan
+from synthaug.shards.plan import ImageFormat, SetPlan, ShardPlan
+
+#: Embedded in every image, so that it says of itself what it is wherever it goes: the IPTC's term for images that a
+#: trained model made.
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    b'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+_ENCODERS = {"png": encode_png, "webp": encode_webp}
 
 
-class Scores(TypedDict):
-    """Judgements of a sample; -1 means not measured."""
+def encode_images(images: UInt8[Tensor, "n c h w"], image_format: ImageFormat) -> list[bytes]:
+    """The files of some images, each marked as made by a trained model."""
+    encode = _ENCODERS[image_format]
+    return [encode(image, xmp=XMP) for image in images]
 
-    label_confidence: float
-    nearest_train_distance: float
 
-
-def write_shard(folder: Path, plan: SetPlan, shard: ShardPlan, images: UInt8[Tensor, "n c h w"]) -> ShardRecord:
+def write_shard(folder: Folder, shard: ShardPlan, images: Sequence[bytes]) -> ShardRecord:
     """Writes one shard under its final name, atomically, the same bytes every time.
 
     Args:
         folder: The shard set.
-        plan: The settings of the set.
         shard: Which samples these are.
-        images: Their pixels, in the order of `shard.samples`.
+        images: Their files, in the order of `shard.samples`.
+
+    Returns:
+        The manifest's entry for it.
 
     Raises:
         StorageError: If the disk refuses; nothing appears under the final name.
     """
-    path = folder / shard.file_name
-    with atomic_file(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for position, ((label, index), image) in enumerate(zip(shard.samples, images, strict=True)):
-            key = shard.key(position)
-            _add(tar, f"{key}.png", encode_png(image))
-            _add(tar, f"{key}.cls", str(label).encode())
-            _add(tar, f"{key}.json", _description(plan, label, index))
-    return record_of(path, plan, shard)
+    data = pack_shard(shard, images)
+    folder.write(shard.file_name, data)
+    return _record(shard, len(data), hashlib.sha256(data).hexdigest())
 
 
-def record_of(path: Path, plan: SetPlan, shard: ShardPlan) -> ShardRecord:
-    """The manifest's entry for a finished shard."""
+def pack_shard(shard: ShardPlan, images: Sequence[bytes]) -> bytes:
+    """The bytes of a shard."""
+    suffix = shard.plan.image_format
+    parts: list[bytes] = []
+    for position, ((label, index), image) in enumerate(zip(shard.samples, images, strict=True)):
+        key = shard.key(position)
+        for name, data in (
+            (f"{key}.{suffix}", image),
+            (f"{key}.cls", str(label).encode()),
+            (f"{key}.json", describe(shard.plan, label, index)),
+        ):
+            parts.append(tar.header(name, len(data)))
+            parts.extend(tar.padded(data))
+    parts.append(tar.END)
+    return b"".join(parts)
+
+
+def record_of(folder: Folder, shard: ShardPlan) -> ShardRecord:
+    """The manifest's entry for a shard that stands in the folder."""
+    return _record(shard, folder.size(shard.file_name), sha256_in(folder, shard.file_name))
+
+
+def _record(shard: ShardPlan, size: int, sha256: str) -> ShardRecord:
     return ShardRecord(
-        name=path.name,
-        bytes=path.stat().st_size,
-        sha256=sha256_file(path),
-        samples=len(shard.samples),
-        class_counts=tuple(shard.class_counts(len(plan.class_names))),
+        name=shard.file_name, bytes=size, sha256=sha256, samples=len(shard), class_counts=shard.class_counts()
     )
 
 
-def _description(plan: SetPlan, label: int, index: int) -> bytes:
-    scores: Scores = {"label_confidence": -1.0, "nearest_train_distance": -1.0}
+def describe(plan: SetPlan, label: int, index: int) -> bytes:
+    """The JSON of a sample; no field is ever missing or null, scores of -1 are not measured."""
     value = {
         "class": plan.class_names[label],
         "label": label,
         "index": index,
         "seed": plan.seed,
-        "model": plan.model,
-        "checkpoint": plan.checkpoint,
+        "model": plan.generator.model,
+        "checkpoint": plan.generator.checkpoint,
         "sampler": plan.sampler,
         "steps": plan.steps,
-        "guidance": plan.guidance,
-        "scores": scores,
+        "guidance": float(plan.guidance),
+        "scores": {"label_confidence": -1.0, "nearest_train_distance": -1.0},
     }
     return json.dumps(value, ensure_ascii=False).encode()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode, member.mtime = len(data), 0o644, 0
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    tar.addfile(member, io.BytesIO(data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,29 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
             )
     raise InputError(
         f"no {model} checkpoint below this folder, and none is packaged; make one: synthaug train --model {model}"
+    )
+
+
+def find_by_hash(checkpoint: str, hints: Sequence[str], *, below: Path | None = None) -> FoundCheckpoint:
+    """The checkpoint with these weights.
+
+    Args:
+        checkpoint: Hash of its weights.
+        hints: Folders where it may be.
+        below: Where to look further, besides the packaged ones; the current folder if not given.
+
+    Raises:
+        InputError: If it is in none of them.
+    """
+    named = [Path(hint) for hint in hints if (Path(hint) / CARD_NAME).is_file()]
+    for folder in (*named, *packaged_checkpoints().values(), *local_checkpoints(below or Path())):
+        card = read_card(folder)
+        if card.checkpoint == checkpoint:
+            return FoundCheckpoint(folder, card, "the one with the set's hash")
+    raise InputError(
+        f"the checkpoint {checkpoint[:12]}... of this set is neither packaged nor below this folder"
+        + (f" nor at {', '.join(hints)}" if hints else "")
+        + "; name it with --model"
     )
 
 

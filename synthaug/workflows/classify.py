@@ -28,7 +28,7 @@ from synthaug.metrics.agreement import Agreement, agreement
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
-from synthaug.workflows.config import DataConfig
+from synthaug.workflows.config import DataConfig, Location
 
 
 class RecipeConfig(DataConfig):
@@ -66,7 +66,7 @@ class ClassifyConfig(RecipeConfig):
 
     out: Path | None = Field(None, description="Folder for the classifier; nothing is saved if not given.")
     transform: str = Field("basic", description="Classic augmentation: none or basic.")
-    synthetic: Path | None = Field(None, description="A synthetic shard set to mix in.")
+    synthetic: Location | None = Field(None, description="A synthetic shard set to mix in, a folder or URL.")
     synthetic_fraction: float | None = Field(
         None, description="Share of each batch that is synthetic, with --synthetic; half if not given."
     )
@@ -152,7 +152,7 @@ def _fraction(config: ClassifyConfig) -> float:
     return fraction
 
 
-def open_synthetic(folder: Path, splits: Splits) -> tuple[LabelledImages, Manifest]:
+def open_synthetic(folder: str | Path, splits: Splits) -> tuple[LabelledImages, Manifest]:
     """Reads a shard set that is to be mixed with `splits`, after checking its bytes, its classes and its origin.
 
     Raises:
@@ -162,7 +162,7 @@ def open_synthetic(folder: Path, splits: Splits) -> tuple[LabelledImages, Manife
     verify_set(folder)
     synthetic, manifest = read_set(folder)
     check_same_classes(splits.train, synthetic)
-    if reason := leak(manifest.split, splits.record):
+    if reason := leak(manifest.plan.generator.split, splits.record):
         raise InputError(
             f"{folder} must not be used with this split: {reason}. Train a generator with the same --data, "
             "--split-seed and --fraction or --per-class-real, and generate from it."

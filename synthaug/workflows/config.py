@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -32,23 +32,14 @@ def parse_duration(value: object) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
-C = TypeVar("C", bound="WorkflowConfig")
+#: A path or a URL (s3://, gs://, hf://, http://).
+Location = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
 
 
-class WorkflowConfig(BaseModel):
-    """Settings of a workflow. Field descriptions are the help texts of the flags of the same names.
-
-    Attributes:
-        seed: Seed of everything random except the split.
-        device: Where to compute.
-        precision: Number format of matrix products.
-    """
+class Settings(BaseModel):
+    """Settings of a verb. Field descriptions are the help texts of the flags of the same names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    seed: int = Field(0, ge=0, description="Seed of everything random except the split.")
-    device: DeviceName = Field("auto", description="Where to compute; auto takes a GPU if there is one.")
-    precision: PrecisionName = Field("auto", description="auto takes bf16 where the hardware multiplies it.")
 
     @classmethod
     def resolve(cls, values: dict[str, Any], file: Path | None = None) -> Self:
@@ -63,10 +54,6 @@ class WorkflowConfig(BaseModel):
         except ValidationError as error:
             raise InputError("; ".join(_explain(cls, detail) for detail in error.errors())) from error
 
-    def runtime(self) -> Runtime:
-        """Device and precision, resolved."""
-        return Runtime.resolve(self.device, self.precision)
-
     def flags(self) -> list[str]:
         """The command-line words that give these settings; defaults are left out."""
         words = []
@@ -78,9 +65,31 @@ class WorkflowConfig(BaseModel):
                 words.extend([flag, str(value)])
         return words
 
+    def to_yaml(self) -> str:
+        """The contents of a file for --config."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
     def save(self, folder: Path) -> None:
         """Writes `config.yaml` into `folder`, ready for --config."""
-        write_text(folder / "config.yaml", yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        write_text(folder / "config.yaml", self.to_yaml())
+
+
+class WorkflowConfig(Settings):
+    """Settings of a workflow that computes.
+
+    Attributes:
+        seed: Seed of everything random except the split.
+        device: Where to compute.
+        precision: Number format of matrix products.
+    """
+
+    seed: int = Field(0, ge=0, description="Seed of everything random except the split.")
+    device: DeviceName = Field("auto", description="Where to compute; auto takes a GPU if there is one.")
+    precision: PrecisionName = Field("auto", description="auto takes bf16 where the hardware multiplies it.")
+
+    def runtime(self) -> Runtime:
+        """Device and precision, resolved."""
+        return Runtime.resolve(self.device, self.precision)
 
 
 class DataConfig(WorkflowConfig):
@@ -138,7 +147,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return {str(key).replace("-", "_"): entry for key, entry in value.items()}
 
 
-def _explain(config: type[WorkflowConfig], detail: Any) -> str:
+def _explain(config: type[Settings], detail: Any) -> str:
     name = ".".join(map(str, detail["loc"]))
     flag = f"--{name.replace('_', '-')}"
     if detail["type"] == "extra_forbidden":

@@ -105,6 +105,6 @@ def demo(config: DemoConfig) -> DemoResult:
         label_fidelity=result.summary.label_fidelity,
         seconds=round(time.monotonic() - started, 1),
         checkpoint=plan.train.out,
-        synthetic=plan.generate.out,
+        synthetic=Path(plan.generate.out),
         report=result.report,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,37 +15,37 @@ from pydantic import Field
 from torch import Tensor
 
 from synthaug.core.console import log, progress
-from synthaug.core.errors import DamageError, InputError
-from synthaug.core.pixels import encode_png, grid
+from synthaug.core.errors import InputError
+from synthaug.core.folders import Folder, folder_at
+from synthaug.core.processes import Processes
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.storage import check_folder, check_same_settings, write_bytes, write_text
-from synthaug.generators.base import Generator, SamplerSettings, load_backend
-from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
+from synthaug.shards.finish import PREVIEW_NAME, finish_set, missing_shards
+from synthaug.shards.manifest import MANIFEST_NAME, ShardRecord
 from synthaug.shards.plan import SetPlan, ShardPlan
-from synthaug.shards.reader import read_shards
-from synthaug.shards.verify import check_contents, shard_damage
-from synthaug.shards.writer import record_of, write_shard
-from synthaug.workflows.checkpoints import FoundCheckpoint, find_checkpoint
-from synthaug.workflows.config import WorkflowConfig
-from synthaug.workflows.set_card import set_card
+from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, kept_images, prepare_folder
+from synthaug.shards.writer import encode_images, pack_shard, write_shard
+from synthaug.workflows.config import Location
+from synthaug.workflows.drawing import DrawConfig, Drawing, Numbers, chosen_shards
 
-_PREVIEW_CLASSES, _PREVIEW_PER_CLASS = 10, 10
+_ENCODERS = 2
+#: Shards that may wait to be written while the network goes on; bounds the memory.
+_WAITING = 1
 
 
-class GenerateConfig(WorkflowConfig):
+class GenerateConfig(DrawConfig):
     """Settings of `synthaug generate`; the field descriptions are the help texts."""
 
-    model: str = Field(
-        "ddpm",
-        description="Kind of generator (takes your newest checkpoint, else the packaged), or a checkpoint folder.",
+    out: Location = Field(description="Folder for the shard set, or a URL (s3://, gs://, hf://).")
+    mode: Mode = Field(
+        "incremental",
+        description="With a set already there: incremental finishes it and refuses other settings, extend adds to it "
+        "up to a larger --per-class, overwrite replaces it.",
     )
-    per_class: int = Field(description="Images to make of each class.")
-    out: Path = Field(description="Folder for the shard set; an unfinished set there is continued.")
-    sampler: str | None = Field(None, description="Sampler; the generator's default if not given.")
-    steps: int | None = Field(None, description="Sampling steps; the generator's default if not given.")
-    guidance: float | None = Field(None, description="Classifier-free guidance weight; 1 is none.")
-    shard_size: int = Field(1000, description="Images per shard.")
-    batch_size: int = Field(256, description="Images sampled at once; at most a shard.")
+    shards: Numbers | None = Field(
+        None,
+        description="Make these shards only, like 0-99, or share K/N such as 3/16, for jobs that work side by side; "
+        "whoever makes the last one finishes the set.",
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class GeneratePlan:
         settings: The settings that identify every sample.
         images: Images in the whole set.
         shards: Shards in the whole set.
-        missing_shards: Those still to be made.
+        missing_shards: Those of the chosen ones still to be made.
     """
 
     checkpoint: Path
@@ -69,7 +71,7 @@ class GeneratePlan:
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """A finished shard set.
+    """A shard set, or the part of it that was asked for.
 
     Attributes:
         out: Its folder.
@@ -77,64 +79,25 @@ class GenerateResult:
         reason: Why that one.
         images: Images in the whole set.
         shards: Shards in the whole set.
+        missing_shards: Those that others have still to make; 0 if the set is finished.
         new_images: Images made by this run.
         seconds: Time this run took for sampling and writing.
         images_per_second: Of this run; 0 if nothing was left to make.
-        manifest: Its manifest file.
-        preview: Its preview picture.
+        manifest: Its manifest file; None while shards are missing.
+        preview: Its preview picture; None while shards are missing.
     """
 
-    out: Path
+    out: str
     checkpoint: Path
     reason: str
     images: int
     shards: int
+    missing_shards: int
     new_images: int
     seconds: float
     images_per_second: float
-    manifest: Path
-    preview: Path
-
-
-@dataclass(frozen=True)
-class _Work:
-    found: FoundCheckpoint
-    generator: Generator
-    plan: SetPlan
-    settings: SamplerSettings
-
-    @classmethod
-    def of(cls, config: GenerateConfig) -> _Work:
-        for flag, value in {"--per-class": config.per_class, "--batch-size": config.batch_size}.items():
-            if value < 1:
-                raise InputError(f"{flag} must be at least 1, found {value}")
-        if not 1 <= config.shard_size <= 10_000:
-            raise InputError(f"--shard-size must lie in 1..10000, found {config.shard_size}")
-        found = find_checkpoint(config.model)
-        generator = load_backend(found.card.model).load(found.folder, config.runtime())
-        default = generator.default_settings
-        settings = SamplerSettings(
-            sampler=default.sampler if config.sampler is None else config.sampler,
-            steps=default.steps if config.steps is None else config.steps,
-            guidance=default.guidance if config.guidance is None else config.guidance,
-        )
-        generator.check_settings(settings)
-        plan = SetPlan(
-            model=generator.spec.model,
-            checkpoint=generator.spec.checkpoint,
-            sampler=settings.sampler,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            seed=config.seed,
-            class_names=generator.spec.class_names,
-            per_class=config.per_class,
-            shard_size=config.shard_size,
-        )
-        _check_folder(config.out, plan)
-        return cls(found, generator, plan, settings)
-
-    def missing(self, out: Path) -> list[ShardPlan]:
-        return [shard for shard in self.plan.shards() if not (out / shard.file_name).is_file()]
+    manifest: str | None
+    preview: str | None
 
 
 def plan_generation(config: GenerateConfig) -> GeneratePlan:
@@ -143,110 +106,140 @@ def plan_generation(config: GenerateConfig) -> GeneratePlan:
     Raises:
         InputError: For any setting that `generate` would refuse.
     """
-    work = _Work.of(config)
+    folder = folder_at(config.out)
+    drawing = _open(config, folder)
+    plan = drawing.plan
+    chosen = chosen_shards(config.shards, plan.shard_count)
+    missing = chosen if config.mode == "overwrite" else set(missing_shards(folder, plan)).intersection(chosen)
     return GeneratePlan(
-        checkpoint=work.found.folder,
-        reason=work.found.reason,
-        settings=work.plan,
-        images=work.plan.sample_count,
-        shards=len(work.plan.shards()),
-        missing_shards=len(work.missing(config.out)),
+        checkpoint=drawing.found.folder,
+        reason=drawing.found.reason,
+        settings=plan,
+        images=plan.sample_count,
+        shards=plan.shard_count,
+        missing_shards=len(missing),
     )
 
 
 def generate(config: GenerateConfig) -> GenerateResult:
     """Draw a labelled set from a generator into shards; run again, it makes only what is missing.
 
+    Under torchrun or accelerate launch, the processes share the work; the set does not depend on how many there are.
+
     Raises:
         InputError: For impossible settings, or a folder that holds something else.
-        StorageError: If the disk refuses; finished shards stay.
-        DamageError: If a shard is not the one in the manifest; it is left as it is.
+        StorageError: If the disk or store refuses; finished shards stay.
+        DamageError: If a shard is not the one in the manifest or the plan; it is left as it is.
     """
-    work = _Work.of(config)
-    _check_kept_shards(config.out, work.plan)
-    log(f"checkpoint {work.found.folder} ({work.found.reason})")
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_plan(config.out, work.plan)
-    config.save(config.out)
+    folder = folder_at(config.out)
+    processes = Processes.join(config.runtime().device)
+    drawing = _open(config, folder)
+    plan = drawing.plan
+    chosen = chosen_shards(config.shards, plan.shard_count)
+    work = Work([], 0)
+    if processes.is_main:
+        log(f"checkpoint {drawing.found.folder} ({drawing.found.reason})")
+        work = _prepare(folder, config, plan, chosen)
+        if 0 < len(work.shards) < processes.world_size:
+            log(
+                f"warning: {len(work.shards)} shard(s) for {processes.world_size} processes, some will be idle; "
+                "a smaller --shard-size gives all of them work"
+            )
+    new_images, *numbers = processes.agree([work.images, *work.shards])
     started = time.monotonic()
-    shards, missing = work.plan.shards(), work.missing(config.out)
-    total = sum(len(shard.samples) for shard in missing)
-    if missing:
-        (config.out / MANIFEST_NAME).unlink(missing_ok=True)  # It would promise shards that are not there.
-        done = 0
-        with progress(f"generating {work.plan.model}", total) as advance:
-            for shard in missing:
-                images = _sample_shard(work, shard, config.batch_size, advance, done)
-                write_shard(config.out, work.plan, shard, images)
-                done += len(shard.samples)
+    records = _draw(drawing, folder, numbers[processes.rank :: processes.world_size])
+    processes.agree([])
     seconds = time.monotonic() - started
-    _finish(config.out, work, shards)
+    missing = processes.agree(finish_set(folder, plan, records) if processes.is_main else [])
     return GenerateResult(
         out=config.out,
-        checkpoint=work.found.folder,
-        reason=work.found.reason,
-        images=work.plan.sample_count,
-        shards=len(shards),
-        new_images=total,
+        checkpoint=drawing.found.folder,
+        reason=drawing.found.reason,
+        images=plan.sample_count,
+        shards=plan.shard_count,
+        missing_shards=len(missing),
+        new_images=new_images,
         seconds=round(seconds, 2),
-        images_per_second=round(total / seconds, 1) if total else 0.0,
-        manifest=config.out / MANIFEST_NAME,
-        preview=config.out / "preview.png",
+        images_per_second=round(new_images / seconds, 1) if new_images else 0.0,
+        manifest=None if missing else folder.where(MANIFEST_NAME),
+        preview=None if missing else folder.where(PREVIEW_NAME),
     )
 
 
-def _check_folder(out: Path, plan: SetPlan) -> None:
-    check_folder(out, marker=PLAN_NAME, kind="shard set")
-    existing = read_plan(out)
-    if existing is not None:
-        check_same_settings(existing.model_dump(), plan.model_dump(), f"the set in {out}")
+def make_shard(drawing: Drawing, shard: ShardPlan) -> bytes:
+    """The bytes of one shard, drawn anew."""
+    images = [
+        image
+        for batch in shard.batches()
+        for image in encode_images(_sample(drawing, batch)[: shard.stop - batch.start], drawing.plan.image_format)
+    ]
+    return pack_shard(shard, images)
 
 
-def _check_kept_shards(out: Path, plan: SetPlan) -> None:
-    if not (out / MANIFEST_NAME).is_file():
-        for shard in plan.shards():
-            if (out / shard.file_name).is_file():
-                check_contents(out / shard.file_name, shard)
-        return
-    kept = [shard for shard in Manifest.read(out).shards if (out / shard.name).is_file()]
-    damaged = [found for shard in kept if (found := shard_damage(out, shard))]
-    if damaged:
-        raise DamageError(f"{out} is damaged: {'; '.join(damaged)}. Delete these shards and generate again.")
+def _open(config: GenerateConfig, folder: Folder) -> Drawing:
+    """Loads the generator, and refuses a folder whose set does not go together with these settings."""
+    if config.mode == "overwrite" and config.shards is not None:
+        raise InputError("--mode overwrite makes the whole set anew, it cannot be combined with --shards")
+    before = existing_plan(folder)
+    drawing = Drawing.of(config, None if config.mode == "overwrite" else before)
+    if before is not None:
+        check_continues(folder, before, drawing.plan, config.mode)
+    return drawing
 
 
-def _sample_shard(
-    work: _Work, shard: ShardPlan, batch_size: int, advance: Callable[[int], None], done: int
-) -> UInt8[Tensor, "n c h w"]:
-    batches = []
-    for start in range(0, len(shard.samples), batch_size):
-        samples = shard.samples[start : start + batch_size]
-        labels = torch.tensor([label for label, _ in samples])
-        noise = SampleNoise(work.plan.seed, samples, work.generator.spec.noise_shape)
-        batches.append(work.generator.sample(labels, noise, work.settings))
-        advance(done + start + len(samples))
-    return torch.cat(batches)
+def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequence[int]) -> Work:
+    work = prepare_folder(folder, plan, chosen, is_new=config.mode == "overwrite")
+    # So that the file makes the same set again, whoever started this run and however the work is shared.
+    whole = config.model_copy(update={"mode": "incremental", "shards": None})
+    folder.write("config.yaml", whole.to_yaml().encode())
+    return work
 
 
-def _finish(out: Path, work: _Work, shards: list[ShardPlan]) -> None:
-    spec = work.generator.spec
-    manifest = Manifest(
-        plan=work.plan,
-        image_size=spec.image_size,
-        channels=1 if spec.channels == 1 else 3,
-        allows_flip=spec.allows_flip,
-        split=spec.split,
-        shards=tuple(record_of(out / shard.file_name, work.plan, shard) for shard in shards),
-    )
-    _write_preview(out, shards)
-    write_text(out / "README.md", set_card(manifest, work.found.card))
-    manifest.write(out)
+def _draw(drawing: Drawing, folder: Folder, numbers: Sequence[int]) -> dict[int, ShardRecord]:
+    """Makes shards: the network draws while earlier images are encoded and earlier shards written."""
+    plan = drawing.plan
+    records: dict[int, ShardRecord] = {}
+    waiting: deque[tuple[int, Future[ShardRecord]]] = deque()
+    done, total = 0, sum(len(plan.shard(number)) for number in numbers)
+    with (
+        ThreadPoolExecutor(_ENCODERS) as encoders,
+        ThreadPoolExecutor(1) as writer,
+        progress(f"generating {plan.generator.model}", total) as advance,
+    ):
+        try:
+            for number in numbers:
+                shard = plan.shard(number)
+                kept = kept_images(folder, shard)
+                parts = []
+                for batch in shard.batches():
+                    if batch.stop > shard.start + len(kept):
+                        parts.append(
+                            (batch, encoders.submit(encode_images, _sample(drawing, batch), plan.image_format))
+                        )
+                    advance(done + min(batch.stop, shard.stop) - shard.start)
+                done += len(shard)
+                waiting.append((number, writer.submit(_publish, folder, shard, kept, parts)))
+                if len(waiting) > _WAITING:
+                    earlier, written = waiting.popleft()
+                    records[earlier] = written.result()
+            records |= {earlier: written.result() for earlier, written in waiting}
+        except BaseException:
+            for pool in (encoders, writer):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return records
 
 
-def _write_preview(out: Path, shards: list[ShardPlan]) -> None:
-    images = read_shards([out / shards[0].file_name], name=str(out))
-    rows = [members[:_PREVIEW_PER_CLASS] for members in images.indices_by_class()]
-    rows = [row for row in rows if len(row)][:_PREVIEW_CLASSES]
-    columns = min(len(row) for row in rows)
-    chosen = torch.cat([row[:columns] for row in rows])
-    picture = grid(images.images[chosen], columns, scale=max(1, 32 // images.image_size))
-    write_bytes(out / "preview.png", encode_png(picture))
+def _publish(
+    folder: Folder, shard: ShardPlan, kept: list[bytes], parts: list[tuple[range, Future[list[bytes]]]]
+) -> ShardRecord:
+    wanted = range(shard.start + len(kept), shard.stop)
+    new = [image for batch, part in parts for place, image in zip(batch, part.result(), strict=True) if place in wanted]
+    return write_shard(folder, shard, kept + new)
+
+
+def _sample(drawing: Drawing, positions: range) -> UInt8[Tensor, "n c h w"]:
+    samples = [drawing.plan.sample(position) for position in positions]
+    labels = torch.tensor([label for label, _ in samples])
+    noise = SampleNoise(drawing.plan.seed, samples, drawing.generator.spec.noise_shape)
+    return drawing.generator.sample(labels, noise, drawing.settings)

@@ -34,6 +34,7 @@ from synthaug.workflows.bench.arms import ARMS, Arm
 from synthaug.workflows.bench.cells import CellInputs, CellResult, run_cell
 from synthaug.workflows.bench.summary import BenchSummary, summarise
 from synthaug.workflows.classify import RecipeConfig, open_synthetic
+from synthaug.workflows.config import Location
 
 RESULTS_NAME = "results.jsonl"
 _SETTINGS_NAME = "settings.json"
@@ -43,7 +44,7 @@ _GRID_CLASSES, _GRID_PER_CLASS = 10, 8
 class BenchConfig(RecipeConfig):
     """Settings of `synthaug bench`; the field descriptions are the help texts."""
 
-    synthetic: Path = Field(description="The synthetic shard set to judge.")
+    synthetic: Location = Field(description="The synthetic shard set to judge, a folder or URL.")
     out: Path = Field(description="Folder for results and report; an unfinished bench there is continued.")
     seeds: int = Field(5, description="Paired seeds; fewer than 3 give no verdict.")
     synthetic_fraction: float = Field(

@@ -1,0 +1,265 @@
+"""Folders of files that may lie on a disk or in an object store; files appear in them whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from synthaug.core.errors import InputError, StorageError
+from synthaug.core.storage import atomic_file, check_folder, remove_leftovers
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+_URL = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+#: Protocols that may be opened, each with the extra that installs its client.
+PROTOCOLS = {
+    "s3": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "hf": "",
+    "http": "http",
+    "https": "http",
+    "memory": "",
+}
+
+
+@runtime_checkable
+class Folder(Protocol):
+    """Files by name, without folders below.
+
+    Every method raises StorageError if the disk or the store refuses; those that read raise InputError for a file that
+    is not there.
+    """
+
+    def names(self) -> list[str]:
+        """Names of the files in order, without hidden ones; none if there is no such folder."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+
+    def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """A file to be read from its beginning."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Puts a whole file, durably and atomically, replacing one of that name."""
+
+    def remove(self, name: str) -> None:
+        """Takes a file away; it may be missing."""
+
+    def where(self, name: str) -> str:
+        """Path or URL of a file, for messages."""
+
+    def check(self, *, marker: str, kind: str) -> None:
+        """Refuses an output folder that holds something, but no file called `marker`. Raises InputError."""
+
+    def prepare(self) -> None:
+        """Makes the folder, and clears away what killed processes left half-written in it."""
+
+
+def folder_at(where: str | Path) -> Folder:
+    """The folder at a path or URL (s3://, gs://, hf://, http://, memory://).
+
+    Raises:
+        InputError: For a URL of another kind, or if its client is not installed.
+    """
+    match = _URL.match(str(where))
+    return LocalFolder(Path(where)) if match is None else RemoteFolder(str(where))
+
+
+def is_url(where: str | Path) -> bool:
+    """Whether this names something outside the file system."""
+    return _URL.match(str(where)) is not None
+
+
+def read_bytes(folder: Folder, name: str) -> bytes:
+    """The whole of a small file."""
+    with folder.open(name) as file:
+        return file.read()
+
+
+def sha256_in(folder: Folder, name: str) -> str:
+    """The sha256 of a file's bytes in hexadecimal."""
+    digest = hashlib.sha256()
+    with folder.open(name) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class LocalFolder:
+    """A folder on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def where(self, name: str) -> str:
+        """Path of a file, for messages."""
+        return str(self.path / name)
+
+    def names(self) -> list[str]:
+        """Names of the files in order, without hidden ones; none if there is no such folder."""
+        if not self.path.is_dir():
+            return []
+        return sorted(entry.name for entry in self.path.iterdir() if entry.is_file() and entry.name[0] != ".")
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.path / name).is_file()
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        self._require(name)
+        return (self.path / name).stat().st_size
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to be read from its beginning."""
+        self._require(name)
+        with (self.path / name).open("rb") as file:
+            yield file
+
+    def _require(self, name: str) -> None:
+        if not (self.path / name).is_file():  # a device or a pipe would never end
+            raise InputError(f"no such file: {(self.path / name).absolute()}")
+
+    def write(self, name: str, data: bytes) -> None:
+        """Puts a whole file: temporary name, flush to disk, rename."""
+        with atomic_file(self.path / name) as file:
+            file.write(data)
+
+    def remove(self, name: str) -> None:
+        """Takes a file away; it may be missing."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def check(self, *, marker: str, kind: str) -> None:
+        """Refuses an output folder that holds something, but no file called `marker`."""
+        check_folder(self.path, marker=marker, kind=kind)
+
+    def prepare(self) -> None:
+        """Makes the folder, and clears away what killed processes left half-written in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.path)
+
+
+class RemoteFolder:
+    """A folder in an object store or on a web server, through fsspec."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        protocol = url.partition("://")[0].lower()
+        if protocol not in PROTOCOLS or "::" in url:
+            raise InputError(
+                f"{url}: URLs of {', '.join(f'{name}://' for name in PROTOCOLS)} can be used, not this one"
+            )
+        try:
+            kind = fsspec.get_filesystem_class(protocol)
+        except ImportError as error:
+            raise InputError(
+                f"{url}: {protocol}:// needs another package: pip install 'synthaug[{PROTOCOLS[protocol]}]' ({error})"
+            ) from error
+        self.url = url.rstrip("/")
+        self._system: Any = kind(use_listings_cache=False)
+        self._root = str(self._system._strip_protocol(self.url)).rstrip("/")
+
+    def __str__(self) -> str:
+        return self.url
+
+    def where(self, name: str) -> str:
+        """URL of a file, for messages."""
+        return f"{self.url}/{name}"
+
+    def names(self) -> list[str]:
+        """Names of the files in order, without hidden ones; none if there is no such folder."""
+        with self._errors("list", str(self)):
+            try:
+                self._system.invalidate_cache()
+                found = self._system.ls(self._root, detail=True)
+            except FileNotFoundError:
+                return []
+        names = (entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == "file")
+        return sorted(name for name in names if name and name[0] != ".")
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        with self._errors("look for", self.where(name)):
+            return bool(self._system.isfile(self._path(name)))
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        with self._errors("read", self.where(name)):
+            return int(self._system.size(self._path(name)))
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to be read from its beginning."""
+        with self._errors("read", self.where(name)):
+            file = self._system.open(self._path(name), "rb")
+        with file:
+            yield io.BufferedReader(_Guarded(self, name, file), buffer_size=1 << 20)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Puts a whole object; stores show an object only when its upload is complete."""
+        with self._errors("write", self.where(name)):
+            self._system.pipe_file(self._path(name), data)
+
+    def remove(self, name: str) -> None:
+        """Takes a file away; it may be missing."""
+        with self._errors("remove", self.where(name)), contextlib.suppress(FileNotFoundError):
+            self._system.rm_file(self._path(name))
+
+    def check(self, *, marker: str, kind: str) -> None:
+        """Refuses an output folder that holds something, but no file called `marker`."""
+        names = self.names()
+        if names and marker not in names:
+            raise InputError(f"--out {self.url} is not empty and holds no {kind}; choose another folder")
+
+    def prepare(self) -> None:
+        """Nothing to do: stores know no folders, and half-written objects do not appear."""
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if doing != "write":
+                raise InputError(f"no such file: {what}") from error
+            raise StorageError(f"could not write {what}: the bucket or folder does not exist") from error
+        except Exception as error:  # every client has error types of its own
+            reason = str(error) or type(error).__name__
+            raise StorageError(
+                f"could not {doing} {what}: {reason}. Finished parts are kept; when the store answers again, run the "
+                "same command again."
+            ) from error
+
+
+class _Guarded(io.RawIOBase):
+    """A remote file whose failures are StorageErrors."""
+
+    def __init__(self, folder: RemoteFolder, name: str, file: Any) -> None:
+        self._folder, self._name, self._file = folder, name, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer)
+        with self._folder._errors("read", self._folder.where(self._name)):
+            data = self._file.read(len(view))
+        view[: len(data)] = data
+        return len(data)

@@ -1,0 +1,113 @@
+"""The processes a launcher started for one job (torchrun, accelerate launch), or just this one."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from synthaug.core.console import log, stderr
+from synthaug.core.errors import SynthaugError
+
+#: Shards of one process may take hours longer than those of another; a process that died is noticed at once, by its
+#: closed connection.
+_PATIENCE = datetime.timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all that work together.
+
+    Attributes:
+        rank: Its number.
+        world_size: How many there are.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    _state: Any = None
+
+    @classmethod
+    def join(cls, device: str) -> Processes:
+        """Meets the other processes of the launcher, if there are any; other processes than the first fall silent.
+
+        Args:
+            device: "cpu" or "cuda"; with "cuda" each process takes the GPU of its local rank.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            if reason := _started_fewer():
+                log(f"warning: {reason}")
+            return cls()
+        from accelerate import PartialState
+
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does
+        with _immediate_signals():
+            state = PartialState(cpu=device == "cpu", backend="gloo", timeout=_PATIENCE)
+        if not state.is_main_process:
+            stderr.quiet = True
+        return cls(state.process_index, state.num_processes, state)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that speaks for all."""
+        return self.rank == 0
+
+    def agree(self, value: list[int]) -> list[int]:
+        """The first process's numbers, once all processes are here.
+
+        Raises:
+            SynthaugError: If another process has failed.
+        """
+        if self._state is None:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        try:
+            with _immediate_signals():
+                self._state.wait_for_everyone()
+                [agreed] = broadcast_object_list([value])
+        except RuntimeError as error:
+            raise SynthaugError(
+                "another process of this job has failed, see its message; finished parts are kept: run the same "
+                "command again"
+            ) from error
+        return list(agreed)
+
+
+def is_main_process() -> bool:
+    """Whether this process may print results: the first of its launcher's, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _started_fewer() -> str | None:
+    """Why this process is alone although several were asked for; None if it is rightly alone."""
+    environment = os.environ
+    if "RANK" not in environment and "ACCELERATE_USE_CPU" in environment and "MASTER_PORT" in environment:
+        return (
+            "accelerate launch was asked for several processes and started one (it does so without GPUs). It makes "
+            "the whole set alone; use torchrun --nproc-per-node=N -m synthaug -- generate ..."
+        )
+    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return (
+            f"srun started {environment['SLURM_STEP_NUM_TASKS']} tasks that do not know of each other, each will make "
+            "the whole set. Use torchrun in one task per node, or a job array with --shards K/N"
+        )
+    return None
+
+
+@contextlib.contextmanager
+def _immediate_signals() -> Iterator[None]:
+    """Lets SIGTERM and SIGINT end the process at once: Python's handlers do not run while it waits in a library."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    names = (signal.SIGTERM, signal.SIGINT) if is_main_thread else ()  # others cannot set handlers
+    before = [signal.signal(name, signal.SIG_DFL) for name in names]
+    try:
+        yield
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

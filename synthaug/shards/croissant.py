@@ -1,0 +1,185 @@
+"""The Croissant description of a shard set (JSON-LD, version 1.1), with its provenance in W3C PROV terms."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from synthaug.shards.manifest import Manifest
+
+CROISSANT_NAME = "croissant.json"
+_CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+
+def croissant(manifest: Manifest) -> str:
+    """The text of croissant.json."""
+    plan, generator = manifest.plan, manifest.plan.generator
+    shards = [
+        {
+            "@type": "cr:FileObject",
+            "@id": record.name,
+            "name": record.name,
+            "contentUrl": record.name,
+            "contentSize": f"{record.bytes} B",
+            "encodingFormat": "application/x-tar",
+            "sha256": record.sha256,
+        }
+        for record in manifest.shards
+    ]
+    inside = [{"@id": record.name} for record in manifest.shards]
+    value = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": _CONFORMS_TO,
+        "name": f"synthetic-{generator.checkpoint[:12]}-{plan.seed}",
+        "description": (
+            f"{manifest.sample_count} synthetic images of {len(plan.classes)} classes, {generator.image_size}x"
+            f"{generator.image_size} pixels, drawn by a {generator.model} generator that was trained on "
+            f"{generator.split.source}."
+        ),
+        "keywords": ["synthetic", "image classification", "webdataset"],
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "name": f"{plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed}",
+            "prov:used": {
+                "@type": "prov:Entity",
+                "name": f"{generator.model} checkpoint",
+                "identifier": f"sha256:{generator.checkpoint}",
+            },
+        },
+        "prov:wasDerivedFrom": {
+            "@type": "prov:Entity",
+            "name": generator.split.source,
+            "identifier": f"sha256:{generator.split.train_fingerprint}",
+        },
+        "distribution": [
+            *shards,
+            _file_set("images", f"*.{plan.image_format}", f"image/{plan.image_format}", inside),
+            _file_set("labels", "*.cls", "text/plain", inside),
+        ],
+        "recordSet": [
+            _classes(manifest),
+            {
+                "@type": "cr:RecordSet",
+                "@id": "samples",
+                "name": "samples",
+                "description": "Each image with the index of its class.",
+                "key": {"@id": "samples/key"},
+                "field": [
+                    {
+                        **_field("samples/key", "sc:Text", "Key of the sample.", "images", "filename", r"^(.+)\.\w+$"),
+                        "references": {"field": {"@id": "labels/key"}},
+                    },
+                    _field("samples/image", "sc:ImageObject", "The image.", "images", "content"),
+                ],
+            },
+            {
+                "@type": "cr:RecordSet",
+                "@id": "labels",
+                "name": "labels",
+                "description": "The class index of each sample.",
+                "key": {"@id": "labels/key"},
+                "field": [
+                    _field("labels/key", "sc:Text", "Key of the sample.", "labels", "filename", r"^(.+)\.\w+$"),
+                    {
+                        **_field("labels/label", "sc:Integer", "Class index.", "labels", "content"),
+                        "references": {"field": {"@id": "classes/label"}},
+                    },
+                ],
+            },
+        ],
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _file_set(name: str, includes: str, encoding: str, inside: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": name,
+        "name": name,
+        "containedIn": inside,
+        "encodingFormat": encoding,
+        "includes": includes,
+    }
+
+
+def _field(
+    name: str, data_type: str, description: str, files: str, prop: str, regex: str | None = None
+) -> dict[str, Any]:
+    source: dict[str, Any] = {"fileSet": {"@id": files}, "extract": {"fileProperty": prop}}
+    if regex is not None:
+        source["transform"] = {"regex": regex}
+    return {
+        "@type": "cr:Field",
+        "@id": name,
+        "name": name,
+        "description": description,
+        "dataType": data_type,
+        "source": source,
+    }
+
+
+def _classes(manifest: Manifest) -> dict[str, Any]:
+    fields = (("label", "sc:Integer", "Class index."), ("name", "sc:Text", "Class name."))
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "classes",
+        "name": "classes",
+        "description": "The classes in label order.",
+        "dataType": "sc:Enumeration",
+        "key": {"@id": "classes/label"},
+        "field": [
+            {
+                "@type": "cr:Field",
+                "@id": f"classes/{name}",
+                "name": f"classes/{name}",
+                "description": text,
+                "dataType": kind,
+            }
+            for name, kind, text in fields
+        ],
+        "data": [
+            {"classes/label": label, "classes/name": name} for label, name in enumerate(manifest.plan.class_names)
+        ],
+    }

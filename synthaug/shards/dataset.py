@@ -1,0 +1,119 @@
+"""Streams shards into PyTorch loaders: each sample once over all processes and workers, however few the shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from synthaug.core.errors import DamageError, InputError
+from synthaug.core.pixels import from_pil
+from synthaug.shards.reader import Damage, OnDamage, ShardFile, iterate_shard, shards_of
+
+
+class StreamedSample(NamedTuple):
+    """One sample of a stream.
+
+    Attributes:
+        image: uint8 pixels.
+        label: Class index.
+        key: Its key in the set.
+    """
+
+    image: UInt8[Tensor, "c h w"]
+    label: int
+    key: str
+
+
+class Piece(NamedTuple):
+    """The samples of a shard whose number leaves `remainder` when divided by `divisor`."""
+
+    shard: ShardFile
+    divisor: int
+    remainder: int
+
+    def split(self, part: int, parts: int) -> Piece:
+        """A part of these samples."""
+        return Piece(self.shard, self.divisor * parts, self.remainder + self.divisor * part)
+
+
+def share(pieces: list[Piece], part: int, parts: int) -> list[Piece]:
+    """One of `parts` equal shares: whole pieces as far as they go round, the rest sample by sample."""
+    whole = len(pieces) // parts * parts
+    return [*pieces[part:whole:parts], *(piece.split(part, parts) for piece in pieces[whole:])]
+
+
+class ShardDataset(IterableDataset[StreamedSample]):
+    """The samples of a shard set, or of any WebDataset shards with images and classes, in order.
+
+    Works with any number of processes and loader workers, also more than there are shards: every sample is given once.
+    The processes' shares may differ in length by some samples.
+
+    Attributes:
+        class_names: In label order; None without a manifest.
+        damage: What was skipped so far, in this worker.
+    """
+
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        on_damage: OnDamage = "error",
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
+        """Finds the shards.
+
+        Args:
+            where: Folder or pattern, path or URL.
+            on_damage: "skip" leaves damaged samples out, counts them in `damage` and says so on stderr.
+            rank: This process's number; that of torch.distributed if not given.
+            world_size: Number of processes; that of torch.distributed if not given.
+
+        Raises:
+            InputError: If there are no shards, or the rank is outside the world.
+        """
+        self._name = str(where)
+        self._shards, self._manifest = shards_of(where)
+        self.class_names = None if self._manifest is None else self._manifest.plan.class_names
+        self.damage = Damage(on_damage)
+        is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if rank is None:
+            rank = torch.distributed.get_rank() if is_distributed else 0
+        if world_size is None:
+            world_size = torch.distributed.get_world_size() if is_distributed else 1
+        if not 0 <= rank < world_size:
+            raise InputError(f"the rank must lie in 0..{world_size - 1}, found {rank}")
+        self._pieces = share([Piece(shard, 1, 0) for shard in self._shards], rank, world_size)
+
+    def __len__(self) -> int:
+        """Samples of this process, over all its workers, if nothing is damaged.
+
+        Raises:
+            TypeError: Without a manifest: shards do not say how many samples they hold.
+        """
+        if self._manifest is None:
+            raise TypeError(f"{self._name} has no manifest, so the number of its samples is not known")
+        samples = {record.name: record.samples for record in self._manifest.shards}
+        return sum(len(range(remainder, samples[shard.name], step)) for shard, step, remainder in self._pieces)
+
+    def __iter__(self) -> Iterator[StreamedSample]:
+        worker = get_worker_info()
+        pieces = self._pieces if worker is None else share(self._pieces, worker.id, worker.num_workers)
+        channels = None if self._manifest is None else self._manifest.plan.generator.channels
+        for shard, divisor, remainder in pieces:
+            for number, sample in enumerate(iterate_shard(shard, self.damage)):
+                if number % divisor != remainder:
+                    continue
+                try:
+                    picture = sample.decode(shard)
+                except DamageError as error:
+                    self.damage.found(error)
+                    continue
+                yield StreamedSample(from_pil(picture, channels or len(picture.getbands())), sample.label, sample.key)
+        self.damage.report(self._name)

@@ -1,0 +1,70 @@
+"""The last step of a set: picture, card and description, then the manifest that makes it a set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from synthaug.core.folders import Folder
+from synthaug.core.pixels import encode_png, grid
+from synthaug.shards.card import set_card
+from synthaug.shards.croissant import CROISSANT_NAME, croissant
+from synthaug.shards.manifest import Manifest, ShardRecord
+from synthaug.shards.plan import SetPlan
+from synthaug.shards.reader import ShardFile, read_shards
+from synthaug.shards.verify import check_contents
+from synthaug.shards.writer import record_of
+
+PREVIEW_NAME = "preview.png"
+_PREVIEW_CLASSES, _PREVIEW_PER_CLASS = 10, 10
+
+
+def missing_shards(folder: Folder, plan: SetPlan) -> list[int]:
+    """Numbers of the shards that do not stand in the folder yet."""
+    present = set(folder.names())
+    return [shard.number for shard in plan.shards() if shard.file_name not in present]
+
+
+def finish_set(folder: Folder, plan: SetPlan, records: Mapping[int, ShardRecord]) -> list[int]:
+    """Writes preview, card, Croissant description and, last, the manifest, if all shards are there.
+
+    Args:
+        folder: The set.
+        plan: Its plan.
+        records: What is already known of shards, by their number; the others are read and checked.
+
+    Returns:
+        Numbers of the shards that are missing or shorter than planned; the set is finished if there is none.
+
+    Raises:
+        DamageError: If a shard does not hold the samples of the plan.
+    """
+    missing = missing_shards(folder, plan)
+    if missing:
+        return missing
+    found: list[ShardRecord] = []
+    for shard in plan.shards():
+        known = records.get(shard.number)
+        if known is None:
+            if check_contents(folder, shard) < len(shard):
+                return [shard.number]
+            known = record_of(folder, shard)
+        found.append(known)
+    manifest = Manifest(plan=plan, shards=tuple(found))
+    folder.write(PREVIEW_NAME, preview(folder, plan))
+    folder.write("README.md", set_card(manifest).encode())
+    folder.write(CROISSANT_NAME, croissant(manifest).encode())
+    manifest.write(folder)
+    return []
+
+
+def preview(folder: Folder, plan: SetPlan, *, per_class: int = _PREVIEW_PER_CLASS) -> bytes:
+    """A PNG with the first images of the first shard, a row for each class."""
+    first = ShardFile(folder, plan.shard(0).file_name)
+    images = read_shards([first], name=str(first), class_names=plan.class_names, channels=plan.generator.channels)
+    rows = [members[:per_class] for members in images.indices_by_class()]
+    rows = [row for row in rows if len(row)][:_PREVIEW_CLASSES]
+    columns = min(len(row) for row in rows)
+    chosen = torch.cat([row[:columns] for row in rows])
+    return encode_png(grid(images.images[chosen], columns, scale=max(1, 32 // images.image_size)))

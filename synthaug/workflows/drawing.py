@@ -1,0 +1,214 @@
+"""What is to be drawn: the settings of a set, resolved against a checkpoint into a plan."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field
+
+from synthaug.core.errors import InputError
+from synthaug.core.folders import Folder, read_bytes
+from synthaug.core.runtime import DeviceName, Runtime
+from synthaug.generators.base import Generator, SamplerSettings, load_backend
+from synthaug.shards.plan import GeneratorRecord, SetPlan
+from synthaug.workflows.checkpoints import FoundCheckpoint, find_by_hash, find_checkpoint
+from synthaug.workflows.config import WorkflowConfig
+
+DEFAULT_BATCH_SIZE = 256
+_NUMBERS = re.compile(r"^(\d+)(?:-(\d+))?$")
+_SHARE = re.compile(r"^(\d+)/(\d+)$")
+
+
+def _as_text(value: object) -> object:
+    """A YAML list or number in the form of the flag."""
+    if isinstance(value, list) and all(isinstance(entry, str | int) for entry in value):
+        return ",".join(map(str, value))
+    return str(value) if isinstance(value, int) else value
+
+
+Numbers = Annotated[str, BeforeValidator(_as_text)]
+
+
+class DrawConfig(WorkflowConfig):
+    """Settings that decide what is drawn."""
+
+    model: str = Field(
+        "ddpm",
+        description="Kind of generator (takes your newest checkpoint, else the packaged), or a checkpoint folder.",
+    )
+    per_class: int = Field(ge=1, description="Images to make of each class.")
+    classes: Numbers | None = Field(
+        None, description="Classes to draw, by number or name, like 0,2,5-7 or cat,dog; all if not given."
+    )
+    sampler: str | None = Field(None, description="Sampler; the generator's default if not given.")
+    steps: int | None = Field(None, description="Sampling steps; the generator's default if not given.")
+    guidance: float | None = Field(None, description="Classifier-free guidance weight; 1 is none.")
+    shard_size: int = Field(1000, ge=1, le=10_000, description="Images per shard.")
+    batch_size: int | None = Field(
+        None, ge=1, description=f"Images sampled at once, at most a shard; {DEFAULT_BATCH_SIZE} if not given."
+    )
+    image_format: Literal["png", "webp"] = Field(
+        "png", description="png, or webp (lossless): a third smaller, slower to write."
+    )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A loaded generator and what it is to draw.
+
+    Attributes:
+        found: The checkpoint and why it was taken.
+        generator: The generator.
+        plan: The set.
+    """
+
+    found: FoundCheckpoint
+    generator: Generator
+    plan: SetPlan
+
+    @classmethod
+    def of(cls, config: DrawConfig, before: SetPlan | None = None) -> Drawing:
+        """Loads the checkpoint and resolves all settings.
+
+        Args:
+            config: The settings.
+            before: The plan of the set that is to be continued, whose batch size is kept unless another is given.
+
+        Raises:
+            InputError: For settings that this generator cannot draw with.
+        """
+        found = find_checkpoint(config.model)
+        runtime = config.runtime()
+        generator = load_backend(found.card.model).load(found.folder, runtime)
+        spec, default = generator.spec, generator.default_settings
+        settings = SamplerSettings(
+            sampler=default.sampler if config.sampler is None else config.sampler,
+            steps=default.steps if config.steps is None else config.steps,
+            guidance=default.guidance if config.guidance is None else config.guidance,
+        )
+        generator.check_settings(settings)
+        classes = chosen_classes(config.classes, spec.class_names)
+        if config.batch_size is None and before is not None:
+            batch_size = before.batch_size
+        else:
+            asked = config.batch_size or DEFAULT_BATCH_SIZE
+            batch_size = min(asked, config.shard_size, config.per_class * len(classes))
+        plan = SetPlan(
+            generator=GeneratorRecord(
+                model=spec.model,
+                checkpoint=spec.checkpoint,
+                preset=found.card.preset,
+                parameters=found.card.training.parameters,
+                images_seen=found.card.training.images_seen,
+                image_size=spec.image_size,
+                channels=1 if spec.channels == 1 else 3,
+                allows_flip=spec.allows_flip,
+                split=spec.split,
+            ),
+            sampler=settings.sampler,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            precision=runtime.precision,
+            seed=config.seed,
+            class_names=spec.class_names,
+            classes=classes,
+            per_class=config.per_class,
+            shard_size=config.shard_size,
+            batch_size=batch_size,
+            image_format=config.image_format,
+        )
+        return cls(found, generator, plan)
+
+    @classmethod
+    def again(cls, plan: SetPlan, *, model: str | None, folder: Folder, device: DeviceName) -> Drawing:
+        """Loads the generator of an existing set.
+
+        Args:
+            plan: Its plan.
+            model: The checkpoint; by default it is looked for by its hash.
+            folder: The set, whose settings tell where the checkpoint was.
+            device: Where to compute.
+
+        Raises:
+            InputError: If the checkpoint is not found.
+        """
+        hints = [model] if model is not None else [_former_model(folder)]
+        found = find_by_hash(plan.generator.checkpoint, [hint for hint in hints if hint])
+        runtime = Runtime.resolve(device, plan.precision)
+        return cls(found, load_backend(found.card.model).load(found.folder, runtime), plan)
+
+    @property
+    def settings(self) -> SamplerSettings:
+        """The sampler's settings."""
+        return SamplerSettings(self.plan.sampler, self.plan.steps, self.plan.guidance)
+
+
+def _former_model(folder: Folder) -> str:
+    if not folder.has("config.yaml"):
+        return ""
+    try:
+        value = yaml.safe_load(read_bytes(folder, "config.yaml"))
+    except yaml.YAMLError:
+        return ""
+    return str(value.get("model", "")) if isinstance(value, dict) else ""
+
+
+def chosen_classes(text: str | None, class_names: tuple[str, ...]) -> tuple[int, ...]:
+    """The labels that `--classes` names, ascending.
+
+    Args:
+        text: Numbers, ranges of numbers and names with commas between them; None for all.
+        class_names: Names in label order.
+
+    Raises:
+        InputError: For a number or name that there is not.
+    """
+    if text is None:
+        return tuple(range(len(class_names)))
+    if text in class_names and not _NUMBERS.match(text):  # a name may hold commas
+        return (class_names.index(text),)
+    chosen: set[int] = set()
+    for entry in (part.strip() for part in text.split(",")):
+        if match := _NUMBERS.match(entry):
+            first, last = int(match[1]), int(match[2] or match[1])
+            if not first <= last < len(class_names):
+                raise InputError(f"--classes: numbers must lie in 0..{len(class_names) - 1}, found {entry!r}")
+            chosen |= set(range(first, last + 1))
+        elif entry in class_names:
+            chosen.add(class_names.index(entry))
+        else:
+            known = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
+            raise InputError(f"--classes: unknown class {entry!r}; known: {known}")
+    return tuple(sorted(chosen))
+
+
+def chosen_shards(text: str | None, shard_count: int) -> range | list[int]:
+    """The shards that `--shards` names.
+
+    Args:
+        text: Numbers and ranges like 0-99 or 0,5,7-9, or K/N for share K (from 0) of N; None for all.
+        shard_count: Shards of the set.
+
+    Raises:
+        InputError: If the text is none of these, or names a shard beyond the last.
+    """
+    if text is None:
+        return range(shard_count)
+    if match := _SHARE.match(text.strip()):
+        part, parts = int(match[1]), int(match[2])
+        if part >= parts:
+            raise InputError(f"--shards K/N: K must lie in 0..N-1, found {text}")
+        return range(part, shard_count, parts)
+    chosen: set[int] = set()
+    for entry in (part.strip() for part in text.split(",")):
+        match = _NUMBERS.match(entry)
+        if match is None:
+            raise InputError(f"--shards takes numbers like 0-99 or 0,5,7-9, or a share like 3/16; found {entry!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < shard_count:
+            raise InputError(f"--shards: this set has shards 0..{shard_count - 1}, found {entry!r}")
+        chosen |= set(range(first, last + 1))
+    return sorted(chosen)
