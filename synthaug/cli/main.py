@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -12,23 +14,23 @@ import typer
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from synthaug.cli import bench, classify, demo, generate, models, report, train, verify
 from synthaug.core.console import stderr
 from synthaug.core.errors import SynthaugError
 from synthaug.core.version import __version__
 
-app = typer.Typer(
-    name="synthaug",
-    help="Does synthetic data help my classifier, by how much, and where is the set I can use?",
-    epilog="Exit codes: 0 done, 1 failed, 2 bad input or usage, 3 damage found, 130 interrupted, 143 terminated.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+VERBS = (
+    "demo",
+    "train",
+    "estimate",
+    "generate",
+    "verify",
+    "inspect",
+    "export",
+    "classify",
+    "bench",
+    "report",
+    "models",
 )
-for verb in (demo, train, generate, verify, classify, bench, report, models):
-    verb.add(app)
 
 
 def _print_version(value: bool) -> bool:
@@ -38,7 +40,6 @@ def _print_version(value: bool) -> bool:
     return value
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
@@ -46,6 +47,24 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     pass
+
+
+def build_app(verbs: Sequence[str] = VERBS) -> typer.Typer:
+    """The program with some of its verbs; a verb's libraries are loaded when it is added."""
+    app = typer.Typer(
+        name="synthaug",
+        help="Does synthetic data help my classifier, by how much, and where is the set I can use?",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad input or usage, 3 damage found, 130 interrupted, 143 terminated.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for verb in verbs:
+        importlib.import_module(f"synthaug.cli.{verb}").add(app)
+    return app
 
 
 _ENDINGS = {130: "interrupted", 143: "terminated"}
@@ -62,13 +81,17 @@ def main(arguments: list[str] | None = None) -> None:
     # Accepted before and after the verb: whoever needs it has usually just repeated a failed command.
     arguments = (["--debug"] if shows_tracebacks else []) + [word for word in arguments if word != "--debug"]
     signal.signal(signal.SIGTERM, _terminate)
+    verb = next((word for word in arguments if not word.startswith("-")), None)
     try:
-        app(arguments, prog_name="synthaug")
+        build_app([verb] if verb in VERBS else VERBS)(arguments, prog_name="synthaug")
     except SystemExit as ended:  # Typer always exits: it explains bad usage and turns an interrupt into 130.
         if isinstance(ended.code, int) and ended.code in _ENDINGS and not shows_tracebacks:
             advice = "finished parts are kept: run the same command again (train: with --resume auto)"
             _complain(f"{_ENDINGS[ended.code]}; {advice}")
         raise
+    except KeyboardInterrupt:  # while libraries were loading
+        _complain(_ENDINGS[130])
+        raise SystemExit(130) from None
     except SynthaugError as error:
         if shows_tracebacks:
             raise

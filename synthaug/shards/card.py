@@ -1,71 +1,121 @@
-"""The dataset card of a shard set: README.md with Hub metadata, made from the manifest alone."""
+"""The dataset cards of a shard set and of what is exported from it: README.md with Hub metadata, from the manifest."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import yaml
 
 from synthaug.shards.manifest import Manifest
 
+#: The Hub's names of sizes, each with the count it ends before.
 _SIZES = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
+    (10**10, "1B<n<10B"),
 )
 _SHOWN_CLASSES = 20
 
 
 def set_card(manifest: Manifest) -> str:
     """The text of README.md: what the set is, where it comes from, how to load it."""
-    plan, generator = manifest.plan, manifest.plan.generator
-    split = generator.split
-    metadata = {
-        "pretty_name": f"Synthetic images after {split.source}",
-        "task_categories": ["image-classification"],
-        "tags": ["synthetic", "webdataset", "croissant", "image"],
-        "annotations_creators": ["machine-generated"],
-        "source_datasets": [f"extended|{_hub_name(split.source)}"],
-        "size_categories": [next((name for bound, name in _SIZES if manifest.sample_count < bound), "n>10M")],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}],
-    }
-    drawn = [plan.class_names[label] for label in plan.classes]
-    names = ", ".join(drawn[:_SHOWN_CLASSES]) + (" and more" if len(drawn) > _SHOWN_CLASSES else "")
-    origin = f"{sum(split.class_counts)} images of {split.source} (split seed {split.seed})"
+    plan = manifest.plan
+    title = _title(manifest)
     last = f"{len(manifest.shards) - 1:06d}"
-    pattern = f"train-{{000000..{last}}}.tar"
-    return f"""---
-{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip()}
----
-# Synthetic images after {split.source}
+    return f"""{_front_matter(title, manifest.sample_count, "train-*.tar", ["webdataset", "croissant"], manifest)}
+# {title}
 
 ![preview](preview.png)
 
-{manifest.sample_count} images of {generator.image_size}x{generator.image_size} pixels, {plan.per_class} for each of
-{len(drawn)} classes ({names}), all made by a machine.
+{_summary(manifest)}
 
-| | |
-| --- | --- |
-| generator | {generator.model}, preset {generator.preset}, {generator.parameters:,} parameters |
-| checkpoint | `{generator.checkpoint}` |
-| trained on | {origin}, {generator.images_seen:,} images seen |
-| sampler | {plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, {plan.precision}, seed {plan.seed} |
+{_origin(manifest)}
 | shards | {len(manifest.shards)} WebDataset tars, listed with sha256 in `manifest.json` |
 
 Each sample has a `{plan.image_format}`, a `cls` (class index) and a `json` with its class, index, seed and origin.
 Every image carries the XMP mark `DigitalSourceType = trainedAlgorithmicMedia`. `croissant.json` describes the set for
-machines.
+machines; with mlcroissant, give each set a `CROISSANT_CACHE` of its own, as it unpacks shards by their names.
 
 ```python
 import webdataset
-samples = webdataset.WebDataset("{pattern}", shardshuffle=False).decode("pil")
+samples = webdataset.WebDataset("train-{{000000..{last}}}.tar", shardshuffle=False).decode("pil")
 ```
 
 ```python
 import datasets
-samples = datasets.load_dataset("webdataset", data_files="{pattern.replace(f"{{000000..{last}}}", "*")}", split="train")
+samples = datasets.load_dataset("webdataset", data_files="train-*.tar", split="train")
 ```
 """
+
+
+def parquet_card(manifest: Manifest | None, name: str, sample_count: int) -> str:
+    """The text of README.md beside Parquet files `data/train-*`.
+
+    Args:
+        manifest: Of the set they were exported from, if it has one.
+        name: What to call the images without a manifest.
+        sample_count: Rows in all files together.
+    """
+    title = name if manifest is None else _title(manifest)
+    about = "" if manifest is None else f"{_summary(manifest)}\n\n{_origin(manifest)}\n\n"
+    return f"""{_front_matter(title, sample_count, "data/train-*", [], manifest)}
+# {title}
+
+{about}{sample_count} rows with `image`, `label`, `key` and, where known, how each image was made.
+
+```python
+import datasets
+samples = datasets.load_dataset("parquet", data_files="data/train-*", split="train")
+```
+"""
+
+
+def _title(manifest: Manifest) -> str:
+    return f"Synthetic images after {manifest.plan.generator.split.source}"
+
+
+def _front_matter(title: str, count: int, files: str, tags: list[str], manifest: Manifest | None) -> str:
+    """The metadata block that the Hub reads; of a foreign set nothing is claimed but its size and task."""
+    metadata: dict[str, Any] = {"pretty_name": title, "task_categories": ["image-classification"]}
+    if manifest is not None:
+        metadata |= {
+            "tags": ["synthetic", *tags, "image"],
+            "annotations_creators": ["machine-generated"],
+            "source_datasets": [f"extended|{_hub_name(manifest.plan.generator.split.source)}"],
+        }
+    metadata |= {
+        "size_categories": [next((name for bound, name in _SIZES if count < bound), "10B<n<100B")],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
+    }
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip()}\n---"
+
+
+def _summary(manifest: Manifest) -> str:
+    plan = manifest.plan
+    size = plan.generator.image_size
+    drawn = [plan.class_names[label] for label in plan.classes]
+    names = ", ".join(drawn[:_SHOWN_CLASSES]) + (" and more" if len(drawn) > _SHOWN_CLASSES else "")
+    return (
+        f"{manifest.sample_count} images of {size}x{size} pixels, {plan.per_class} for each of\n"
+        f"{len(drawn)} classes ({names}), all made by a machine."
+    )
+
+
+def _origin(manifest: Manifest) -> str:
+    plan, generator = manifest.plan, manifest.plan.generator
+    split = generator.split
+    real = f"{sum(split.class_counts)} images of {split.source} (split seed {split.seed})"
+    return f"""| | |
+| --- | --- |
+| generator | {generator.model}, preset {generator.preset}, {generator.parameters:,} parameters |
+| checkpoint | `{generator.checkpoint}` |
+| trained on | {real}, {generator.images_seen:,} images seen |
+| sampler | {plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, {plan.precision}, seed {plan.seed} |"""
 
 
 def _hub_name(source: str) -> str:

@@ -1,4 +1,8 @@
-"""The Croissant description of a shard set (JSON-LD, version 1.1), with its provenance in W3C PROV terms."""
+"""The Croissant description of a shard set (JSON-LD, version 1.1), with its provenance in W3C PROV terms.
+
+mlcroissant 1.1 unpacks archives into a cache under the hash of their names, which are the same in all sets: give each
+set a CROISSANT_CACHE of its own, or it reads the images of the one before.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from synthaug.shards.manifest import Manifest
 
 CROISSANT_NAME = "croissant.json"
 _CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+#: The key of a file's sample; of a key, the key itself, as mlcroissant applies it twice to what it joins.
+_KEY = r"^(\d+)"
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -38,6 +44,7 @@ _CONTEXT: dict[str, Any] = {
     "parentField": "cr:parentField",
     "path": "cr:path",
     "prov": "http://www.w3.org/ns/prov#",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "recordSet": "cr:recordSet",
     "references": "cr:references",
     "regex": "cr:regex",
@@ -79,6 +86,7 @@ def croissant(manifest: Manifest) -> str:
             f"{generator.split.source}."
         ),
         "keywords": ["synthetic", "image classification", "webdataset"],
+        "version": "1.0.0",
         "prov:wasGeneratedBy": {
             "@type": "prov:Activity",
             "name": f"{plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed}",
@@ -95,40 +103,10 @@ def croissant(manifest: Manifest) -> str:
         },
         "distribution": [
             *shards,
-            _file_set("images", f"*.{plan.image_format}", f"image/{plan.image_format}", inside),
-            _file_set("labels", "*.cls", "text/plain", inside),
+            _file_set("image-files", f"*.{plan.image_format}", f"image/{plan.image_format}", inside),
+            _file_set("label-files", "*.cls", "text/plain", inside),
         ],
-        "recordSet": [
-            _classes(manifest),
-            {
-                "@type": "cr:RecordSet",
-                "@id": "samples",
-                "name": "samples",
-                "description": "Each image with the index of its class.",
-                "key": {"@id": "samples/key"},
-                "field": [
-                    {
-                        **_field("samples/key", "sc:Text", "Key of the sample.", "images", "filename", r"^(.+)\.\w+$"),
-                        "references": {"field": {"@id": "labels/key"}},
-                    },
-                    _field("samples/image", "sc:ImageObject", "The image.", "images", "content"),
-                ],
-            },
-            {
-                "@type": "cr:RecordSet",
-                "@id": "labels",
-                "name": "labels",
-                "description": "The class index of each sample.",
-                "key": {"@id": "labels/key"},
-                "field": [
-                    _field("labels/key", "sc:Text", "Key of the sample.", "labels", "filename", r"^(.+)\.\w+$"),
-                    {
-                        **_field("labels/label", "sc:Integer", "Class index.", "labels", "content"),
-                        "references": {"field": {"@id": "classes/label"}},
-                    },
-                ],
-            },
-        ],
+        "recordSet": [_classes(manifest), _samples(), _labels()],
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
@@ -144,24 +122,39 @@ def _file_set(name: str, includes: str, encoding: str, inside: list[dict[str, st
     }
 
 
-def _field(
-    name: str, data_type: str, description: str, files: str, prop: str, regex: str | None = None
-) -> dict[str, Any]:
-    source: dict[str, Any] = {"fileSet": {"@id": files}, "extract": {"fileProperty": prop}}
-    if regex is not None:
-        source["transform"] = {"regex": regex}
+def _samples() -> dict[str, Any]:
+    # The key comes first: mlcroissant joins by the first reference of a record set, and by no other.
+    key = _file_field("samples/key", "sc:Text", "Key of the sample.", "image-files", "filename", _KEY)
+    label = _field("samples/label", ["sc:Integer", "cr:Label"], "Class index.", {"field": {"@id": "labels/label"}})
     return {
-        "@type": "cr:Field",
-        "@id": name,
-        "name": name,
-        "description": description,
-        "dataType": data_type,
-        "source": source,
+        "@type": "cr:RecordSet",
+        "@id": "samples",
+        "name": "samples",
+        "description": "Each image with the index of its class.",
+        "key": {"@id": "samples/key"},
+        "field": [
+            {**key, "references": {"field": {"@id": "labels/key"}}},
+            _file_field("samples/image", "sc:ImageObject", "The image.", "image-files", "content"),
+            {**label, "references": {"field": {"@id": "classes/label"}}},
+        ],
+    }
+
+
+def _labels() -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "labels",
+        "name": "labels",
+        "description": "The class index of each sample, as the shards hold it.",
+        "key": {"@id": "labels/key"},
+        "field": [
+            _file_field("labels/key", "sc:Text", "Key of the sample.", "label-files", "filename", _KEY),
+            _file_field("labels/label", "sc:Integer", "Class index.", "label-files", "content"),
+        ],
     }
 
 
 def _classes(manifest: Manifest) -> dict[str, Any]:
-    fields = (("label", "sc:Integer", "Class index."), ("name", "sc:Text", "Class name."))
     return {
         "@type": "cr:RecordSet",
         "@id": "classes",
@@ -170,16 +163,26 @@ def _classes(manifest: Manifest) -> dict[str, Any]:
         "dataType": "sc:Enumeration",
         "key": {"@id": "classes/label"},
         "field": [
-            {
-                "@type": "cr:Field",
-                "@id": f"classes/{name}",
-                "name": f"classes/{name}",
-                "description": text,
-                "dataType": kind,
-            }
-            for name, kind, text in fields
+            _field("classes/label", "sc:Integer", "Class index."),
+            _field("classes/name", "sc:Text", "Class name."),
         ],
         "data": [
             {"classes/label": label, "classes/name": name} for label, name in enumerate(manifest.plan.class_names)
         ],
     }
+
+
+def _file_field(
+    name: str, data_type: str, description: str, files: str, prop: str, regex: str | None = None
+) -> dict[str, Any]:
+    source: dict[str, Any] = {"fileSet": {"@id": files}, "extract": {"fileProperty": prop}}
+    if regex is not None:
+        source["transform"] = {"regex": regex}
+    return _field(name, data_type, description, source)
+
+
+def _field(
+    name: str, data_type: str | list[str], description: str, source: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    field = {"@type": "cr:Field", "@id": name, "name": name, "description": description, "dataType": data_type}
+    return field if source is None else {**field, "source": source}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from synthaug.cli.main import app
+from synthaug.cli.main import build_app
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import encode_png
 from synthaug.metrics.agreement import Agreement
@@ -283,7 +283,7 @@ def test_command_in_the_report_continues_the_bench_that_it_describes(
     reported = bench_and_report(config)
     assert reported.report.is_file()
     _, *words = shlex.split(command_line(config.out))
-    app([*words, "--dry-run", "--json"], standalone_mode=False)
+    build_app()([*words, "--dry-run", "--json"], standalone_mode=False)
     plan = json.loads(capsys.readouterr().out)
     assert plan["missing_cells"] == 0
     assert plan["settings"] == json.loads((config.out / "settings.json").read_text()) == plan_bench(config).settings

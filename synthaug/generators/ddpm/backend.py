@@ -18,7 +18,6 @@ from synthaug.generators.checkpoint import read_card, verify_weights
 from synthaug.generators.ddpm import sampler
 from synthaug.generators.ddpm.diffusion import SCHEDULER, cosine_alphas_cumprod
 from synthaug.generators.ddpm.network import PRESETS
-from synthaug.generators.ddpm.training import network_for, resolve, train
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,8 @@ class DDPMBackend:
         Raises:
             InputError: For anything that `train` would refuse.
         """
+        from synthaug.generators.ddpm.training import network_for, resolve
+
         preset = resolve(request)
         with torch.device("meta"):
             network = network_for(preset, request)
@@ -72,6 +73,8 @@ class DDPMBackend:
 
     def train(self, request: TrainRequest) -> Path:
         """Trains and writes a checkpoint folder; see `synthaug.generators.ddpm.training.train`."""
+        from synthaug.generators.ddpm.training import train  # Only training needs Lightning, which loads slowly.
+
         return train(request)
 
     def load(self, folder: Path, runtime: Runtime) -> Generator:

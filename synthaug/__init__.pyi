@@ -1,0 +1,55 @@
+from .core.errors import DamageError, InputError, StorageError, SynthaugError, TrainingError
+from .core.runtime import Runtime
+from .core.types import LabelledImages, SplitRecord
+from .core.version import __version__
+from .data.datamodule import Batch, MixedDataModule
+from .data.sources import Source, load_source
+from .data.splits import Splits, make_splits
+from .generators.base import Generator, GeneratorSpec, SamplerSettings, load_backend
+from .shards.manifest import Manifest
+from .shards.reader import read_set
+from .shards.verify import Verification, verify_set
+from .workflows.bench import BenchConfig, BenchSummary, bench
+from .workflows.classify import ClassifyConfig, ClassifyResult, classify
+from .workflows.report import report
+from .workflows.synthesize import GenerateConfig, GenerateResult, generate
+from .workflows.train import TrainConfig, TrainResult, train
+
+__all__ = [
+    "Batch",
+    "BenchConfig",
+    "BenchSummary",
+    "ClassifyConfig",
+    "ClassifyResult",
+    "DamageError",
+    "GenerateConfig",
+    "GenerateResult",
+    "Generator",
+    "GeneratorSpec",
+    "InputError",
+    "LabelledImages",
+    "Manifest",
+    "MixedDataModule",
+    "Runtime",
+    "SamplerSettings",
+    "Source",
+    "SplitRecord",
+    "Splits",
+    "StorageError",
+    "SynthaugError",
+    "TrainConfig",
+    "TrainResult",
+    "TrainingError",
+    "Verification",
+    "__version__",
+    "bench",
+    "classify",
+    "generate",
+    "load_backend",
+    "load_source",
+    "make_splits",
+    "read_set",
+    "report",
+    "train",
+    "verify_set",
+]

@@ -1,0 +1,83 @@
+"""The samples of a shard set one after the other, ours or a stranger's, checked on their way out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug.core.errors import DamageError, InputError
+from synthaug.core.folders import is_url
+from synthaug.shards.manifest import PLAN_NAME, Manifest
+from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardFile, ShardSample, iterate_shard, shards_of
+
+
+@dataclass(frozen=True)
+class ShardStream:
+    """The samples of a set, shard by shard; never more than one of them in memory.
+
+    Attributes:
+        name: What to call it.
+        shards: Its shards.
+        manifest: None for shards of others.
+        damage: What to do with damage, and what was found.
+    """
+
+    name: str
+    shards: list[ShardFile]
+    manifest: Manifest | None
+    damage: Damage
+
+    @classmethod
+    def of(cls, where: str, on_damage: OnDamage) -> ShardStream:
+        """Finds the shards.
+
+        Raises:
+            InputError: If there is none, the set is unfinished, or two of its classes have the same name.
+        """
+        shards, manifest = shards_of(where)
+        if manifest is None:
+            is_folder = Path(where).is_dir() or (is_url(where) and not where.endswith(".tar"))
+            if is_folder and shards[0].folder.has(PLAN_NAME):
+                Manifest.read(shards[0].folder)  # says that it is unfinished, and what to do
+        elif repeated := [name for name, count in Counter(manifest.plan.class_names).items() if count > 1]:
+            raise InputError(f"{where}: several classes are called {repeated[0]!r}, which no export could tell apart")
+        return cls(where, shards, manifest, Damage(on_damage))
+
+    @property
+    def classes(self) -> int:
+        """How many classes there may be."""
+        return MAX_CLASSES if self.manifest is None else len(self.manifest.plan.class_names)
+
+    def class_name(self, label: int) -> str:
+        """Name of a class: its number without a manifest."""
+        return str(label) if self.manifest is None else self.manifest.plan.class_names[label]
+
+    def named_counts(self, counts: Counter[int]) -> dict[str, int]:
+        """Images per class name, in label order."""
+        labels = sorted(counts) if self.manifest is None else range(self.classes)
+        return {self.class_name(label): counts[label] for label in labels}
+
+    def samples(self, number: int) -> Iterator[ShardSample]:
+        """The samples of one shard whose images can be decoded.
+
+        Raises:
+            DamageError: At damage, or if they are not as many as the manifest says; unless it is to be skipped.
+        """
+        shard, before, count = self.shards[number], len(self.damage.messages), 0
+        if self.manifest is not None and not shard.folder.has(shard.name):
+            self.damage.found(DamageError(f"{shard} is missing; synthaug verify --repair restores it"))
+            return
+        for sample in iterate_shard(shard, self.damage, classes=self.classes):
+            count += 1
+            try:
+                sample.decode(shard)
+            except DamageError as error:
+                self.damage.found(error)
+            else:
+                yield sample
+        if self.manifest is None or len(self.damage.messages) > before:
+            return
+        if (promised := self.manifest.shards[number].samples) != count:
+            self.damage.found(DamageError(f"{shard}: the manifest promises {promised} samples, found {count}"))
