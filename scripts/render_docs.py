@@ -52,18 +52,32 @@ def study_table() -> str:
     return "\n".join(lines)
 
 
+SPEEDS = (
+    ("DDPM training step, bf16 vs fp32", "bench_train_step", "ddpm_step_bf16_vs_fp32_ratio"),
+    (
+        "ResNet-20 training step, bf16 + channels-last vs fp32",
+        "bench_train_step",
+        "classifier_step_bf16_channels_last_vs_fp32_ratio",
+    ),
+    (
+        "sampling (speed alone), 20 steps vs stock 1000-step `DDPMPipeline`",
+        "bench_train_step",
+        "sampling_vs_ddpm_pipeline_ratio",
+    ),
+    ("writing shards vs webdataset's `ShardWriter` with Pillow", "bench_shards", "write_vs_webdataset_ratio"),
+    ("reading and decoding shards vs webdataset", "bench_shards", "read_vs_webdataset_ratio"),
+)
+
+
 def speed_table() -> str:
-    """Ratios of training and sampling."""
-    found = result("bench_train_step")
-    if found is None:
-        return ""
-    rows = {
-        "DDPM training step, bf16 vs fp32": "ddpm_step_bf16_vs_fp32_ratio",
-        "ResNet-20 training step, bf16 + channels-last vs fp32": "classifier_step_bf16_channels_last_vs_fp32_ratio",
-        "sampling (speed alone), 20 steps vs stock 1000-step `DDPMPipeline`": "sampling_vs_ddpm_pipeline_ratio",
-    }
-    lines = [f"| speed on {found['environment']['hardware']} | ratio |", "| --- | --- |"]
-    lines += [f"| {title} | {found['figures'][figure]:.2f} |" for title, figure in rows.items()]
+    """Ratios of training, sampling, writing and reading."""
+    results = {name: result(name) for _, name, _ in SPEEDS}
+    found = {name: value for name, value in results.items() if value is not None}
+    machines = {value["environment"]["hardware"] for value in found.values()}
+    if len(machines) != 1:
+        raise SystemExit(f"the table needs results of one machine, found {sorted(machines)}")
+    lines = [f"| speed on {machines.pop()} | ratio |", "| --- | --- |"]
+    lines += [f"| {title} | {found[name]['figures'][figure]:.2f} |" for title, name, figure in SPEEDS if name in found]
     return "\n".join(lines)
 
 

@@ -8,10 +8,10 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from synthaug.core.errors import InputError, StorageError
-from synthaug.core.storage import atomic_file, check_folder, remove_leftovers
+from synthaug.core.storage import atomic_file, check_folder, disk_errors, remove_leftovers
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -27,6 +27,14 @@ PROTOCOLS = {
     "https": "http",
     "memory": "",
 }
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A binary file that can be read from front to back."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes: all of them, or fewer than `size` only at the end."""
 
 
 @runtime_checkable
@@ -46,7 +54,7 @@ class Folder(Protocol):
     def size(self, name: str) -> int:
         """Bytes of a file."""
 
-    def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    def open(self, name: str) -> contextlib.AbstractContextManager[Readable]:
         """A file to be read from its beginning."""
 
     def write(self, name: str, data: bytes) -> None:
@@ -110,25 +118,29 @@ class LocalFolder:
 
     def names(self) -> list[str]:
         """Names of the files in order, without hidden ones; none if there is no such folder."""
-        if not self.path.is_dir():
-            return []
-        return sorted(entry.name for entry in self.path.iterdir() if entry.is_file() and entry.name[0] != ".")
+        with _reading(self.path):
+            if not self.path.is_dir():
+                return []
+            return sorted(entry.name for entry in self.path.iterdir() if entry.is_file() and entry.name[0] != ".")
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
-        return (self.path / name).is_file()
+        with _reading(self.path / name):
+            return (self.path / name).is_file()
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
-        self._require(name)
-        return (self.path / name).stat().st_size
+        with _reading(self.path / name):
+            self._require(name)
+            return (self.path / name).stat().st_size
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
+    def open(self, name: str) -> Iterator[Readable]:
         """A file to be read from its beginning."""
-        self._require(name)
-        with (self.path / name).open("rb") as file:
-            yield file
+        with _reading(self.path / name):
+            self._require(name)
+            with (self.path / name).open("rb") as file:
+                yield file
 
     def _require(self, name: str) -> None:
         if not (self.path / name).is_file():  # a device or a pipe would never end
@@ -141,7 +153,8 @@ class LocalFolder:
 
     def remove(self, name: str) -> None:
         """Takes a file away; it may be missing."""
-        (self.path / name).unlink(missing_ok=True)
+        with disk_errors(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
 
     def check(self, *, marker: str, kind: str) -> None:
         """Refuses an output folder that holds something, but no file called `marker`."""
@@ -149,8 +162,17 @@ class LocalFolder:
 
     def prepare(self) -> None:
         """Makes the folder, and clears away what killed processes left half-written in it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.path)
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"could not read {path}: {error.strerror or error}") from error
 
 
 class RemoteFolder:
@@ -195,7 +217,10 @@ class RemoteFolder:
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
         with self._errors("look for", self.where(name)):
-            return bool(self._system.isfile(self._path(name)))
+            try:  # fsspec's isfile() takes every failure for "no"
+                return bool(self._system.info(self._path(name))["type"] == "file")
+            except FileNotFoundError:
+                return False
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -203,7 +228,7 @@ class RemoteFolder:
             return int(self._system.size(self._path(name)))
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
+    def open(self, name: str) -> Iterator[Readable]:
         """A file to be read from its beginning."""
         with self._errors("read", self.where(name)):
             file = self._system.open(self._path(name), "rb")
@@ -240,6 +265,8 @@ class RemoteFolder:
             if doing != "write":
                 raise InputError(f"no such file: {what}") from error
             raise StorageError(f"could not write {what}: the bucket or folder does not exist") from error
+        except NotImplementedError as error:
+            raise InputError(f"{self.url} can be read, but not written to") from error
         except Exception as error:  # every client has error types of its own
             reason = str(error) or type(error).__name__
             raise StorageError(

@@ -33,14 +33,16 @@ class Processes:
     _state: Any = None
 
     @classmethod
-    def join(cls, device: str) -> Processes:
+    def join(cls, device: str, *, is_part: bool = False) -> Processes:
         """Meets the other processes of the launcher, if there are any; other processes than the first fall silent.
 
         Args:
             device: "cpu" or "cuda"; with "cuda" each process takes the GPU of its local rank.
+            is_part: Whether it was said by other means which part of the work this process does; otherwise a process
+                that is alone although its launcher was asked for several is warned of.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-            if reason := _started_fewer():
+            if not is_part and (reason := _started_fewer()):
                 log(f"warning: {reason}")
             return cls()
         from accelerate import PartialState

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import from_pil
-from synthaug.shards.reader import Damage, OnDamage, ShardFile, iterate_shard, shards_of
+from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardFile, iterate_shard, shards_of
 
 
 class StreamedSample(NamedTuple):
@@ -106,8 +106,12 @@ class ShardDataset(IterableDataset[StreamedSample]):
         worker = get_worker_info()
         pieces = self._pieces if worker is None else share(self._pieces, worker.id, worker.num_workers)
         channels = None if self._manifest is None else self._manifest.plan.generator.channels
+        classes = MAX_CLASSES if self.class_names is None else len(self.class_names)
         for shard, divisor, remainder in pieces:
-            for number, sample in enumerate(iterate_shard(shard, self.damage)):
+            if self._manifest is not None and not shard.folder.has(shard.name):
+                self.damage.found(DamageError(f"{shard} is missing; synthaug verify --repair restores it"))
+                continue
+            for number, sample in enumerate(iterate_shard(shard, self.damage, classes=classes)):
                 if number % divisor != remainder:
                     continue
                 try:

@@ -100,7 +100,7 @@ class Manifest(BaseModel):
                     "make the set again, or read its shards with wds:DIR"
                 )
             return cls.model_validate_json(data)
-        except (ValidationError, ValueError) as error:
+        except (ValidationError, ValueError, RecursionError) as error:
             reason = _first(error) if isinstance(error, ValidationError) else str(error)
             raise DamageError(f"{folder.where(MANIFEST_NAME)} is not a manifest: {reason}") from error
 

@@ -23,8 +23,8 @@ OnDamage = Literal["error", "skip"]
 _IMAGES = frozenset({"png", "webp", "jpg", "jpeg"})
 _SUFFIXES = _IMAGES | {"cls", "json"}
 _FORMATS = ("PNG", "WEBP", "JPEG")
-_MAX_CLASSES = 1_000_000
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+MAX_CLASSES = _MAX_SHARDS = 1_000_000
+_RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 _SHOWN = 5
 
 
@@ -109,17 +109,20 @@ class Damage:
             log(f"warning: {what}: skipped {len(self.messages)} damaged piece(s): {shown}")
 
 
-def iterate_shard(shard: ShardFile | str | Path, damage: Damage | None = None) -> Iterator[ShardSample]:
+def iterate_shard(
+    shard: ShardFile | str | Path, damage: Damage | None = None, *, classes: int = MAX_CLASSES
+) -> Iterator[ShardSample]:
     """Gives the samples of one shard in order, each only when it is whole.
 
     Args:
         shard: The shard, or its path or URL.
         damage: What to do with damage; by default the first is an error.
+        classes: How many classes there are.
 
     Raises:
         InputError: If there is no such file.
         DamageError: If the file is cut short, holds anything but plain png (webp, jpg), cls and json members, or a
-            sample lacks its image or class.
+            sample lacks its image or one of the classes.
     """
     if not isinstance(shard, ShardFile):
         shard = ShardFile.at(shard)
@@ -133,7 +136,7 @@ def iterate_shard(shard: ShardFile | str | Path, damage: Damage | None = None) -
                 if suffix not in _SUFFIXES or not key or "/" in key or "\\" in key:
                     raise DamageError(f"{shard}: unexpected member {member.name!r}")
                 if group and key != current:
-                    yield from _whole(shard, current, group, damage)
+                    yield from _whole(shard, current, group, damage, classes)
                     group = {}
                 current = key
                 if suffix in group:
@@ -143,29 +146,26 @@ def iterate_shard(shard: ShardFile | str | Path, damage: Damage | None = None) -
             damage.found(error)
         else:
             if group:  # Only now is it certain that nothing of it was cut off.
-                yield from _whole(shard, current, group, damage)
+                yield from _whole(shard, current, group, damage, classes)
 
 
-def _whole(shard: ShardFile, key: str, group: dict[str, bytes], damage: Damage) -> Iterator[ShardSample]:
+def _whole(shard: ShardFile, key: str, group: dict[str, bytes], damage: Damage, classes: int) -> Iterator[ShardSample]:
     try:
-        sample = _sample(shard, key, group)
+        sample = _sample(shard, key, group, classes)
     except DamageError as error:
         damage.found(error)
     else:
         yield sample
 
 
-def _sample(shard: ShardFile, key: str, group: dict[str, bytes]) -> ShardSample:
+def _sample(shard: ShardFile, key: str, group: dict[str, bytes], classes: int) -> ShardSample:
     images = sorted(_IMAGES & group.keys())
     if len(images) != 1 or "cls" not in group:
         raise DamageError(f"{shard}: sample {key} lacks its {'cls' if images else 'image'}, or has several images")
     text = group["cls"].strip()
-    if not (text.isdigit() and len(text) < 10):
-        raise DamageError(f"{shard}: sample {key} has no class number")
-    label = int(text)
-    if label >= _MAX_CLASSES:
-        raise DamageError(f"{shard}: sample {key} has class {label}, outside 0..{_MAX_CLASSES - 1}")
-    return ShardSample(key, label, group[images[0]], images[0], group.get("json", b""))
+    if not (text.isdigit() and len(text) < 10 and int(text) < classes):
+        raise DamageError(f"{shard}: sample {key} has no class number in 0..{classes - 1}")
+    return ShardSample(key, int(text), group[images[0]], images[0], group.get("json", b""))
 
 
 def resolve_shards(where: str, *, split: str = "train") -> list[ShardFile]:
@@ -187,9 +187,7 @@ def resolve_shards(where: str, *, split: str = "train") -> list[ShardFile]:
     elif split == "train" and where:
         found = [ShardFile.at(name) for name in _expand(where)]
     if not found and split == "train":
-        raise InputError(
-            f"no shards (.tar) at {where!r}: give a folder of shards or a pattern like DIR/x-{{000..009}}.tar"
-        )
+        raise InputError(f"no shards (.tar) at {where!r}: give a folder or a pattern like DIR/x-{{000..009}}.tar")
     return found
 
 
@@ -197,7 +195,9 @@ def _expand(pattern: str) -> list[str]:
     match = _RANGE.search(pattern)
     if match is None:
         return [pattern]
-    first, last = match.group(1), match.group(2)
+    first, last = match.groups()
+    if int(last) - int(first) >= _MAX_SHARDS:
+        raise InputError(f"{pattern}: at most {_MAX_SHARDS} shards can be named")
     numbers = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
     return [name for number in numbers for name in _expand(pattern[: match.start()] + number + pattern[match.end() :])]
 
@@ -225,11 +225,11 @@ def read_shards(
         InputError: If there is no image, or images differ in size.
         DamageError: If a shard is damaged.
     """
-    damage = damage or Damage()
+    damage, classes = damage or Damage(), MAX_CLASSES if class_names is None else len(class_names)
     labels: list[int] = []
     pictures: list[Image.Image] = []
     for shard in shards:
-        for sample in iterate_shard(shard, damage):
+        for sample in iterate_shard(shard, damage, classes=classes):
             try:
                 picture = sample.decode(shard)
             except DamageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -87,7 +88,7 @@ def prepare_folder(folder: Folder, plan: SetPlan, chosen: Sequence[int], *, is_n
     shards = [plan.shard(number) for number in chosen]
     kept = _kept_samples(folder, [shard for shard in shards if shard.file_name in present])
     to_make = {shard.number: lacking for shard in shards if (lacking := len(shard) - kept.get(shard.number, 0))}
-    if to_make:
+    if to_make or read_plan(folder) != plan:
         folder.remove(MANIFEST_NAME)
     write_plan(folder, plan)
     return Work(list(to_make), sum(to_make.values()))
@@ -103,7 +104,7 @@ def kept_images(folder: Folder, shard: ShardPlan) -> list[bytes]:
 def _kept_samples(folder: Folder, kept: Iterable[ShardPlan]) -> dict[int, int]:
     """Samples in each shard: fewer than planned if the set was smaller when it was made."""
     records = {}
-    if folder.has(MANIFEST_NAME):
+    with contextlib.suppress(InputError):  # None, or gone since: another job of the array has begun to work.
         records = {record.name: record for record in Manifest.read(folder).shards}
     damaged: list[ShardDamage] = []
     samples = {}

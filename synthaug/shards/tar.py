@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from synthaug.core.errors import DamageError
+from synthaug.core.folders import Readable
 
 BLOCK = 512
 #: Two empty blocks end an archive.
@@ -56,7 +57,7 @@ def padded(data: bytes) -> Iterator[bytes]:
         yield _EMPTY[:rest]
 
 
-def iterate_members(file: IO[bytes], name: str) -> Iterator[Member]:
+def iterate_members(file: Readable, name: str) -> Iterator[Member]:
     """Gives the regular files of an uncompressed tar in order, each only when it is whole.
 
     Args:
@@ -96,7 +97,7 @@ def iterate_members(file: IO[bytes], name: str) -> Iterator[Member]:
         last = repr(path)
 
 
-def _content(file: IO[bytes], size: int, limit: int, name: str, what: str) -> bytes:
+def _content(file: Readable, size: int, limit: int, name: str, what: str) -> bytes:
     if size > limit:
         raise DamageError(f"{name}: {what} declares {size} bytes, more than {limit}")
     data = file.read(size)
@@ -106,7 +107,7 @@ def _content(file: IO[bytes], size: int, limit: int, name: str, what: str) -> by
     return data
 
 
-def _check_end(file: IO[bytes], name: str, last: str) -> None:
+def _check_end(file: Readable, name: str, last: str) -> None:
     rest = file.read(BLOCK)
     if len(rest) < BLOCK:
         raise DamageError(f"{name}: cut short after {last}, the end-of-archive marker is missing")
@@ -125,12 +126,12 @@ def _has_checksum(block: bytes) -> bool:
 
 
 def _octal(field: bytes, name: str, last: str) -> int:
-    if field[0] & 0x80:  # GNU's binary form, for sizes of 8 GiB and more
-        return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.strip(b"\0 ") or b"0", 8)
-    except ValueError as error:
-        raise DamageError(f"{name}: damaged header after {last}") from error
+    if field[0] & 0x80:  # GNU's binary form, for sizes of 8 GiB and more; huge if it means a negative number
+        return int.from_bytes(field, "big") ^ 0x80 << 88
+    digits = field.strip(b"\0 ") or b"0"
+    if digits.strip(b"01234567"):
+        raise DamageError(f"{name}: damaged header after {last}")
+    return int(digits, 8)
 
 
 def _path(block: bytes, name: str, last: str) -> str:
@@ -151,7 +152,7 @@ def _extended(data: bytes, name: str, last: str) -> dict[str, str]:
     found = {}
     while data:
         length, _, _ = data.partition(b" ")
-        if not length.isdigit() or not len(length) + 2 < int(length) <= len(data):
+        if not (length.isdigit() and len(length) < 10 and len(length) + 2 < int(length) <= len(data)):
             raise DamageError(f"{name}: damaged extended header after {last}")
         record, data = data[len(length) + 1 : int(length) - 1], data[int(length) :]
         key, _, value = record.partition(b"=")

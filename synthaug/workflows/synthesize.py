@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,22 +12,19 @@ from jaxtyping import UInt8
 from pydantic import Field
 from torch import Tensor
 
-from synthaug.core.console import log, progress
+from synthaug.core.console import log
 from synthaug.core.errors import InputError
 from synthaug.core.folders import Folder, folder_at
 from synthaug.core.processes import Processes
 from synthaug.core.seeding import SampleNoise
 from synthaug.shards.finish import PREVIEW_NAME, finish_set, missing_shards
-from synthaug.shards.manifest import MANIFEST_NAME, ShardRecord
+from synthaug.shards.manifest import MANIFEST_NAME
+from synthaug.shards.pipeline import publish_shards
 from synthaug.shards.plan import SetPlan, ShardPlan
-from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, kept_images, prepare_folder
-from synthaug.shards.writer import encode_images, pack_shard, write_shard
+from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, prepare_folder
+from synthaug.shards.writer import encode_images, pack_shard
 from synthaug.workflows.config import Location
 from synthaug.workflows.drawing import DrawConfig, Drawing, Numbers, chosen_shards
-
-_ENCODERS = 2
-#: Shards that may wait to be written while the network goes on; bounds the memory.
-_WAITING = 1
 
 
 class GenerateConfig(DrawConfig):
@@ -132,7 +127,7 @@ def generate(config: GenerateConfig) -> GenerateResult:
         DamageError: If a shard is not the one in the manifest or the plan; it is left as it is.
     """
     folder = folder_at(config.out)
-    processes = Processes.join(config.runtime().device)
+    processes = Processes.join(config.runtime().device, is_part=config.shards is not None)
     drawing = _open(config, folder)
     plan = drawing.plan
     chosen = chosen_shards(config.shards, plan.shard_count)
@@ -147,7 +142,8 @@ def generate(config: GenerateConfig) -> GenerateResult:
             )
     new_images, *numbers = processes.agree([work.images, *work.shards])
     started = time.monotonic()
-    records = _draw(drawing, folder, numbers[processes.rank :: processes.world_size])
+    mine = numbers[processes.rank :: processes.world_size]
+    records = publish_shards(folder, plan, mine, lambda positions: _sample(drawing, positions))
     processes.agree([])
     seconds = time.monotonic() - started
     missing = processes.agree(finish_set(folder, plan, records) if processes.is_main else [])
@@ -168,12 +164,23 @@ def generate(config: GenerateConfig) -> GenerateResult:
 
 def make_shard(drawing: Drawing, shard: ShardPlan) -> bytes:
     """The bytes of one shard, drawn anew."""
-    images = [
-        image
-        for batch in shard.batches()
-        for image in encode_images(_sample(drawing, batch)[: shard.stop - batch.start], drawing.plan.image_format)
-    ]
-    return pack_shard(shard, images)
+    images = [image for batch in shard.batches() for image in draw_images(drawing, batch)]
+    return pack_shard(shard, images[: len(shard)])
+
+
+def draw_images(drawing: Drawing, positions: range) -> list[bytes]:
+    """The image files of one batch.
+
+    Args:
+        drawing: The generator and the plan.
+        positions: Which samples of the set.
+    """
+    return encode_images(_sample(drawing, positions), drawing.plan.image_format)
+
+
+def packed_size(plan: SetPlan, images: Sequence[bytes]) -> int:
+    """Bytes of these first images of a set in shards."""
+    return len(pack_shard(ShardPlan(plan, 0, 0, len(images)), images))
 
 
 def _open(config: GenerateConfig, folder: Folder) -> Drawing:
@@ -193,49 +200,6 @@ def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequ
     whole = config.model_copy(update={"mode": "incremental", "shards": None})
     folder.write("config.yaml", whole.to_yaml().encode())
     return work
-
-
-def _draw(drawing: Drawing, folder: Folder, numbers: Sequence[int]) -> dict[int, ShardRecord]:
-    """Makes shards: the network draws while earlier images are encoded and earlier shards written."""
-    plan = drawing.plan
-    records: dict[int, ShardRecord] = {}
-    waiting: deque[tuple[int, Future[ShardRecord]]] = deque()
-    done, total = 0, sum(len(plan.shard(number)) for number in numbers)
-    with (
-        ThreadPoolExecutor(_ENCODERS) as encoders,
-        ThreadPoolExecutor(1) as writer,
-        progress(f"generating {plan.generator.model}", total) as advance,
-    ):
-        try:
-            for number in numbers:
-                shard = plan.shard(number)
-                kept = kept_images(folder, shard)
-                parts = []
-                for batch in shard.batches():
-                    if batch.stop > shard.start + len(kept):
-                        parts.append(
-                            (batch, encoders.submit(encode_images, _sample(drawing, batch), plan.image_format))
-                        )
-                    advance(done + min(batch.stop, shard.stop) - shard.start)
-                done += len(shard)
-                waiting.append((number, writer.submit(_publish, folder, shard, kept, parts)))
-                if len(waiting) > _WAITING:
-                    earlier, written = waiting.popleft()
-                    records[earlier] = written.result()
-            records |= {earlier: written.result() for earlier, written in waiting}
-        except BaseException:
-            for pool in (encoders, writer):
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return records
-
-
-def _publish(
-    folder: Folder, shard: ShardPlan, kept: list[bytes], parts: list[tuple[range, Future[list[bytes]]]]
-) -> ShardRecord:
-    wanted = range(shard.start + len(kept), shard.stop)
-    new = [image for batch, part in parts for place, image in zip(batch, part.result(), strict=True) if place in wanted]
-    return write_shard(folder, shard, kept + new)
 
 
 def _sample(drawing: Drawing, positions: range) -> UInt8[Tensor, "n c h w"]:
