@@ -18,15 +18,19 @@ from synthaug.shards.verify import ShardDamage, check_contents, damage_error, di
 Mode = Literal["incremental", "extend", "overwrite"]
 
 
-def existing_plan(folder: Folder) -> SetPlan | None:
+def existing_plan(folder: Folder, *, is_to_go: bool = False) -> SetPlan | None:
     """The plan of the set in an output folder; None if the folder is empty.
+
+    Args:
+        folder: The output folder.
+        is_to_go: Whether the set will be replaced, so that its plan does not matter: gives None.
 
     Raises:
         InputError: If it holds something else.
         DamageError: If the plan cannot be read.
     """
     folder.check(marker=PLAN_NAME, kind="shard set")
-    return read_plan(folder)
+    return None if is_to_go else read_plan(folder)
 
 
 def check_continues(folder: Folder, before: SetPlan, plan: SetPlan, mode: Mode) -> None:
@@ -35,8 +39,6 @@ def check_continues(folder: Folder, before: SetPlan, plan: SetPlan, mode: Mode) 
     Raises:
         InputError: Naming the first setting that differs.
     """
-    if mode == "overwrite":
-        return
     if mode == "extend":
         if plan.per_class < before.per_class:
             raise InputError(

@@ -173,10 +173,7 @@ def chosen_classes(text: str | None, class_names: tuple[str, ...]) -> tuple[int,
     chosen: set[int] = set()
     for entry in (part.strip() for part in text.split(",")):
         if match := _NUMBERS.match(entry):
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not first <= last < len(class_names):
-                raise InputError(f"--classes: numbers must lie in 0..{len(class_names) - 1}, found {entry!r}")
-            chosen |= set(range(first, last + 1))
+            chosen.update(_numbers("--classes", match, len(class_names)))
         elif entry in class_names:
             chosen.add(class_names.index(entry))
         else:
@@ -207,8 +204,14 @@ def chosen_shards(text: str | None, shard_count: int) -> range | list[int]:
         match = _NUMBERS.match(entry)
         if match is None:
             raise InputError(f"--shards takes numbers like 0-99 or 0,5,7-9, or a share like 3/16; found {entry!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < shard_count:
-            raise InputError(f"--shards: this set has shards 0..{shard_count - 1}, found {entry!r}")
-        chosen |= set(range(first, last + 1))
+        chosen.update(_numbers("--shards", match, shard_count))
     return sorted(chosen)
+
+
+def _numbers(flag: str, match: re.Match[str], count: int) -> range:
+    first, last = int(match[1]), int(match[2] or match[1])
+    if first > last:
+        raise InputError(f"{flag}: a range begins with its smaller number, found {match[0]!r}")
+    if last >= count:
+        raise InputError(f"{flag}: numbers must lie in 0..{count - 1}, found {match[0]!r}")
+    return range(first, last + 1)

@@ -24,7 +24,7 @@ from synthaug.shards.plan import SetPlan, ShardPlan
 from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, prepare_folder
 from synthaug.shards.writer import encode_images, pack_shard
 from synthaug.workflows.config import Location
-from synthaug.workflows.drawing import DrawConfig, Drawing, Numbers, chosen_shards
+from synthaug.workflows.drawing import DEFAULT_BATCH_SIZE, DrawConfig, Drawing, Numbers, chosen_shards
 
 
 class GenerateConfig(DrawConfig):
@@ -187,11 +187,21 @@ def _open(config: GenerateConfig, folder: Folder) -> Drawing:
     """Loads the generator, and refuses a folder whose set does not go together with these settings."""
     if config.mode == "overwrite" and config.shards is not None:
         raise InputError("--mode overwrite makes the whole set anew, it cannot be combined with --shards")
-    before = existing_plan(folder)
-    drawing = Drawing.of(config, None if config.mode == "overwrite" else before)
+    before = existing_plan(folder, is_to_go=config.mode == "overwrite")
+    drawing = Drawing.of(config, before)
     if before is not None:
         check_continues(folder, before, drawing.plan, config.mode)
+        _warn_of_small_batches(config, drawing.plan)
     return drawing
+
+
+def _warn_of_small_batches(config: GenerateConfig, plan: SetPlan) -> None:
+    usual = min(DEFAULT_BATCH_SIZE, plan.shard_size)
+    if config.batch_size is None and plan.batch_size < min(usual, plan.sample_count):
+        log(
+            f"warning: this set was begun in batches of {plan.batch_size} and goes on in them, maybe slowly; a new "
+            f"set would be drawn in batches of {usual}"
+        )
 
 
 def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequence[int]) -> Work:

@@ -37,7 +37,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_generate_takes_the_packaged_model_where_there_is_no_other(generated: Path) -> None:
     images, manifest = read_set(generated)
     assert images.class_counts() == (50,) * 10
-    assert manifest.plan.checkpoint == json_hash("ddpm-digits")
+    assert manifest.plan.generator.checkpoint == json_hash("ddpm-digits")
 
 
 def json_hash(name: str) -> str:
@@ -60,7 +60,7 @@ def test_generate_says_which_checkpoint_it_took(
 
 def test_the_packaged_model_may_be_benched_on_the_split_of_the_demo(generated: Path) -> None:
     splits = make_splits(load_source("digits"), per_class_real=PER_CLASS_REAL)
-    assert leak(read_set(generated)[1].split, splits.record) is None
+    assert leak(read_set(generated)[1].plan.generator.split, splits.record) is None
 
 
 def test_a_classifier_of_real_digits_recognises_the_synthetic_ones(generated: Path, tmp_path: Path) -> None:

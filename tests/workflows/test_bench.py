@@ -12,22 +12,23 @@ from torch import Tensor, nn
 from synthaug.classifiers.resnet import NETWORKS
 from synthaug.classifiers.task import CurvePoint, TrainedClassifier
 from synthaug.core.errors import DamageError, InputError
+from synthaug.core.folders import folder_at
 from synthaug.core.types import SplitRecord
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 from synthaug.metrics.agreement import Agreement
-from synthaug.shards.manifest import Manifest, write_plan
-from synthaug.shards.plan import SetPlan
-from synthaug.shards.writer import write_shard
+from synthaug.shards.finish import finish_set
+from synthaug.shards.manifest import write_plan
+from synthaug.shards.writer import encode_images, write_shard
 from synthaug.workflows.bench import BenchConfig, BenchSummary, bench, plan_bench, read_summary
 from synthaug.workflows.bench import cells as cells_module
 from synthaug.workflows.bench import run as run_module
 from synthaug.workflows.bench.arms import ARMS
 from synthaug.workflows.bench.cells import CellResult, run_cell
 from synthaug.workflows.bench.summary import summarise
-from tests.conftest import random_pixels, write_shard_set
+from tests.conftest import plan_of, random_pixels, write_shard_set
 
 DIGITS = tuple("0123456789")
 
@@ -38,28 +39,25 @@ def settings(synthetic: Path, out: Path, **others: Any) -> BenchConfig:
     return BenchConfig.resolve({**few, "synthetic": synthetic, "out": out, **others})
 
 
-def write_images_as_set(folder: Path, pixels_by_class: list[Tensor], split: SplitRecord) -> Path:
+def write_images_as_set(
+    folder: Path, pixels_by_class: list[Tensor], split: SplitRecord, classes: tuple[int, ...] | None = None
+) -> Path:
     """A finished shard set of the given grey 8x8 images, as many of each class; `split` is what their maker saw."""
-    per_class = min(len(pixels) for pixels in pixels_by_class)
-    plan = SetPlan(
-        model="test",
-        checkpoint="0" * 64,
-        sampler="none",
-        steps=1,
-        guidance=1.0,
-        seed=0,
+    plan = plan_of(
+        split=split,
         class_names=DIGITS,
-        per_class=per_class,
+        classes=classes,
+        per_class=min(len(pixels) for pixels in pixels_by_class),
         shard_size=1000,
+        channels=1,
+        allows_flip=False,
     )
     folder.mkdir()
-    write_plan(folder, plan)
-    records = []
+    write_plan(folder_at(folder), plan)
     for shard in plan.shards():
         pixels = torch.stack([pixels_by_class[label][index] for label, index in shard.samples])
-        records.append(write_shard(folder, plan, shard, pixels))
-    manifest = Manifest(plan=plan, image_size=8, channels=1, allows_flip=False, split=split, shards=tuple(records))
-    manifest.write(folder)
+        write_shard(folder_at(folder), shard, encode_images(pixels, plan.image_format))
+    assert not finish_set(folder_at(folder), plan, {})
     return folder
 
 
@@ -399,12 +397,9 @@ def test_output_that_holds_something_else_is_left_alone(synthetic: Path, tmp_pat
         bench(settings(synthetic, tmp_path / "out" / "thesis.tex"))
 
 
-def test_set_without_some_class_is_benched_all_the_same(synthetic: Path, tmp_path: Path, perceptron: str) -> None:
-    partial = shutil.copytree(synthetic, tmp_path / "partial")
-    manifest = Manifest.read(partial)
-    pixels, plan = random_pixels(5, 1, 8, 8), manifest.plan.model_copy(update={"shard_size": 5})
-    only = write_shard(partial, plan, plan.shards()[0], pixels)
-    manifest.model_copy(update={"shards": (only,)}).write(partial)
+def test_set_without_some_class_is_benched_all_the_same(splits: Splits, tmp_path: Path, perceptron: str) -> None:
+    noise = [random_pixels(3, 1, 8, 8, seed=label) for label in range(10)]
+    partial = write_images_as_set(tmp_path / "partial", noise, splits.record, classes=(0, 1, 2, 3, 4))
     summary = bench(settings(partial, tmp_path / "out", network=perceptron))
     assert [value is None for value in summary.label_fidelity_per_class] == [False] * 5 + [True] * 5
 

@@ -10,8 +10,8 @@ import pytest
 
 import synthaug.pretrained
 from synthaug.core.errors import InputError
-from synthaug.generators.checkpoint import CARD_NAME
-from synthaug.workflows.checkpoints import find_checkpoint, local_checkpoints, packaged_checkpoints
+from synthaug.generators.checkpoint import CARD_NAME, read_card
+from synthaug.workflows.checkpoints import find_by_hash, find_checkpoint, local_checkpoints, packaged_checkpoints
 
 
 def place(card: Path, folder: Path, *, modified: int, model: str = "ddpm") -> Path:
@@ -93,3 +93,15 @@ def test_nothing_to_be_found_tells_how_to_make_one(package: Path, here: Path) ->
     shutil.rmtree(package / "ddpm-digits")
     with pytest.raises(InputError, match="synthaug train --model ddpm"):
         find_checkpoint("ddpm", below=here)
+
+
+def test_hash_stands_for_one_checkpoint_wherever_it_is(tiny_checkpoint: Path, package: Path, here: Path) -> None:
+    checkpoint, packaged = read_card(tiny_checkpoint).checkpoint, package / "ddpm-digits"
+    mine = place(tiny_checkpoint, here / "runs" / "mine", modified=1)
+    hints = [str(here / "gone"), str(tiny_checkpoint)]
+    assert find_by_hash(checkpoint, hints, below=here).folder == tiny_checkpoint
+    assert find_by_hash(checkpoint, [], below=here).folder == packaged
+    shutil.rmtree(packaged)
+    assert find_by_hash(checkpoint, [], below=here).folder == mine
+    with pytest.raises(InputError, match=r"^the checkpoint 0{12}\.\.\. of this set .*gone.*name it with --model$"):
+        find_by_hash("0" * 64, hints, below=here)

@@ -110,6 +110,19 @@ def test_saved_settings_read_back_as_the_same_settings(tmp_path: Path) -> None:
     assert WalkConfig.resolve({}, tmp_path / "out" / "config.yaml") == config
 
 
+def test_settings_as_words_of_the_command_line_leave_defaults_out() -> None:
+    config = DataConfig.resolve({"data": "imagefolder:my photos", "fraction": 0.5, "flip": False, "seed": 0})
+    assert config.flags() == ["--data", "imagefolder:my photos", "--fraction", "0.5", "--no-flip"]
+    assert DataConfig.resolve({}).flags() == []
+
+
+@pytest.mark.parametrize("where", ["sets/one", Path("sets/one"), "s3://bucket/one"])
+def test_place_may_be_a_path_or_a_url(where: str | Path) -> None:
+    from synthaug.workflows.verify import VerifyConfig
+
+    assert VerifyConfig.resolve({"folder": where}).folder == str(where)
+
+
 def test_data_settings_choose_the_split() -> None:
     small = DataConfig(per_class_real=3).splits()
     assert small.train.class_counts() == (3,) * 10

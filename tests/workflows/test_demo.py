@@ -26,7 +26,7 @@ def test_generator_and_bench_use_the_same_real_images(plan: DemoPlan) -> None:
 def test_each_step_takes_what_the_step_before_made(plan: DemoPlan) -> None:
     assert plan.generate.model == str(plan.train.out)
     assert plan.bench.synthetic == plan.generate.out
-    folders = [plan.train.out, plan.generate.out, plan.bench.out]
+    folders = [plan.train.out, Path(plan.generate.out), plan.bench.out]
     assert {folder.parent for folder in folders} == {Path("my demo")}
     assert len(set(folders)) == 3
 
@@ -64,5 +64,5 @@ def test_demo_walks_its_plan_in_order_and_tells_where_everything_is(
     plan = plan_demo(config)
     assert walked == [plan.train, plan.generate, plan.bench]
     assert (result.sentence, result.label_fidelity) == ("It helps.", 91.5)
-    assert (result.checkpoint, result.synthetic) == (plan.train.out, plan.generate.out)
+    assert (result.checkpoint, result.synthetic) == (plan.train.out, Path(plan.generate.out))
     assert result.report == plan.bench.out / "report.html"
