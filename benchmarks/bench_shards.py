@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -104,7 +103,8 @@ def write_webdataset(images: torch.Tensor, folder: Path) -> None:
 
 def encode_only(images: torch.Tensor) -> None:
     """The limit: encoding alone, in one thread."""
-    encode_images(images, "png")
+    for batch in images.split(250):
+        encode_images(batch, "png")
 
 
 def read_ours(folder: Path) -> None:
@@ -133,6 +133,12 @@ def scale(count: int) -> dict[str, float]:
     return found
 
 
+def peak_rss() -> float:
+    """The most memory this process has had, in MiB."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return round(int(line.split()[1]) / 1024, 1)
+
+
 def point(count: int, folder: str) -> None:
     """One point of the scale; prints seconds and peak memory."""
     from synthaug.core.console import stderr
@@ -151,7 +157,7 @@ def point(count: int, folder: str) -> None:
     def draw(positions: range) -> torch.Tensor:
         return torch.randint(0, 256, (len(positions), 3, 8, 8), dtype=torch.uint8, generator=generator)
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_rss()
     seconds = {}
     started = time.perf_counter()
     records = publish_shards(place, plan, range(plan.shard_count), draw)
@@ -166,18 +172,8 @@ def point(count: int, folder: str) -> None:
     if read != count:
         raise SystemExit(f"{read} of {count} samples came back")
     size = sum(record.bytes for record in records.values())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        json.dumps(
-            {
-                "samples": count,
-                "start_rss_mib": round(before, 1),
-                "peak_rss_mib": round(peak, 1),
-                "bytes": size,
-                **seconds,
-            }
-        )
-    )
+    memory = {"start_rss_mib": before, "peak_rss_mib": peak_rss()}
+    print(json.dumps({"samples": count, **memory, "bytes": size, **seconds}))
 
 
 def main() -> None:
