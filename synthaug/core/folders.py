@@ -22,10 +22,10 @@ PROTOCOLS = {
     "s3": "s3",
     "gs": "gs",
     "gcs": "gs",
-    "hf": "",
+    "hf": "hf",
     "http": "http",
     "https": "http",
-    "memory": "",
+    "memory": "memory",
 }
 
 
@@ -193,7 +193,8 @@ class RemoteFolder:
                 f"{url}: {protocol}:// needs another package: pip install 'synthaug[{PROTOCOLS[protocol]}]' ({error})"
             ) from error
         self.url = url.rstrip("/")
-        self._system: Any = kind(use_listings_cache=False)
+        with self._errors("open", self.url):
+            self._system: Any = kind(use_listings_cache=False)
         self._root = str(self._system._strip_protocol(self.url)).rstrip("/")
 
     def __str__(self) -> str:

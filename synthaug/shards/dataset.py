@@ -56,7 +56,7 @@ class ShardDataset(IterableDataset[StreamedSample]):
 
     Attributes:
         class_names: In label order; None without a manifest.
-        damage: What was skipped so far, in this worker.
+        damage: What was skipped in the last pass, in this worker.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class ShardDataset(IterableDataset[StreamedSample]):
         return sum(len(range(remainder, samples[shard.name], step)) for shard, step, remainder in self._pieces)
 
     def __iter__(self) -> Iterator[StreamedSample]:
+        self.damage = Damage(self.damage.policy)
         worker = get_worker_info()
         pieces = self._pieces if worker is None else share(self._pieces, worker.id, worker.num_workers)
         channels = None if self._manifest is None else self._manifest.plan.generator.channels

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from synthaug.core.types import SplitRecord
 
 ImageFormat = Literal["png", "webp"]
+#: Shard numbers have six digits.
+MAX_SHARDS = 1_000_000
 
 
 class GeneratorRecord(BaseModel):
@@ -85,6 +87,8 @@ class SetPlan(BaseModel):
             raise ValueError("classes must be ascending")
         if not 0 <= self.classes[0] <= self.classes[-1] < len(self.class_names):
             raise ValueError("classes must be labels of class_names")
+        if self.shard_count > MAX_SHARDS:
+            raise ValueError(f"a set has at most {MAX_SHARDS} shards, not {self.shard_count}; choose larger ones")
         return self
 
     @property

@@ -165,6 +165,8 @@ def _check_sample(
     if sample.suffix != plan.image_format or sample.description != describe(plan, label, index):
         raise DamageError(f"{what} has another description than the plan's")
     picture = sample.decode(file)
-    size = plan.generator.image_size
+    size, channels = plan.generator.image_size, plan.generator.channels
     if picture.size != (size, size):
         raise DamageError(f"{what} is {picture.width}x{picture.height} instead of {size}x{size}")
+    if plan.image_format == "png" and len(picture.getbands()) != channels:  # WebP knows no grey
+        raise DamageError(f"{what} has {len(picture.getbands())} channel(s) instead of {channels}")

@@ -13,7 +13,7 @@ from synthaug.core.errors import InputError
 from synthaug.core.folders import Folder, read_bytes
 from synthaug.core.runtime import DeviceName, Runtime
 from synthaug.generators.base import Generator, SamplerSettings, load_backend
-from synthaug.shards.plan import GeneratorRecord, SetPlan
+from synthaug.shards.plan import MAX_SHARDS, GeneratorRecord, SetPlan
 from synthaug.workflows.checkpoints import FoundCheckpoint, find_by_hash, find_checkpoint
 from synthaug.workflows.config import WorkflowConfig
 
@@ -91,6 +91,8 @@ class Drawing:
         )
         generator.check_settings(settings)
         classes = chosen_classes(config.classes, spec.class_names)
+        if config.per_class * len(classes) > MAX_SHARDS * config.shard_size:
+            raise InputError(f"a set has at most {MAX_SHARDS} shards: give a larger --shard-size")
         if config.batch_size is None and before is not None:
             batch_size = before.batch_size
         else:

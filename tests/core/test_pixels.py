@@ -1,4 +1,6 @@
+import contextlib
 import io
+import random
 import struct
 import warnings
 import zlib
@@ -6,13 +8,14 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import (
     MAX_PIXELS,
     decode_image,
     encode_png,
+    encode_webp,
     fit_square,
     from_pil,
     grid,
@@ -61,22 +64,28 @@ def test_bfloat16_is_stored_without_losing_the_extremes() -> None:
     assert to_storage(floats).flatten().tolist() == [0, 128, 255]
 
 
+@pytest.mark.parametrize("xmp", [b"", b"<x:xmpmeta/>"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_png_keeps_every_pixel(channels: int, make_pixels) -> None:
-    image = make_pixels(channels, 9, 7)
-    picture = decode_image(encode_png(image), name="x.png")
-    assert picture.mode == ("L" if channels == 1 else "RGB")
-    assert torch.equal(from_pil(picture, channels), image)
+@pytest.mark.parametrize(("encode", "kind"), [(encode_png, "PNG"), (encode_webp, "WEBP")])
+class TestEncoding:
+    @pytest.mark.parametrize("shape", [(1, 1), (9, 7), (8, 8), (3, 70)])
+    def test_every_pixel_is_kept(self, encode, kind: str, channels: int, xmp: bytes, shape, make_pixels) -> None:
+        image = make_pixels(channels, *shape)
+        picture = decode_image(encode(image, xmp=xmp), name="x", formats=(kind,))
+        assert picture.mode == ("L" if channels == 1 and kind == "PNG" else "RGB")
+        assert torch.equal(from_pil(picture, channels), image)
 
+    def test_the_bytes_are_the_same_every_time(self, encode, kind: str, channels: int, xmp: bytes, make_pixels) -> None:
+        image = make_pixels(channels, 8, 8)
+        assert encode(image, xmp=xmp) == encode(image.clone(), xmp=xmp)
 
-def test_png_has_the_same_bytes_every_time(make_pixels) -> None:
-    assert encode_png(make_pixels(3, 8, 8)) == encode_png(make_pixels(3, 8, 8))
-
-
-def test_png_carries_text(make_pixels) -> None:
-    data = encode_png(make_pixels(3, 8, 8), text=[("Model", "ddpm"), ("Seed", "1")])
-    with Image.open(io.BytesIO(data)) as picture:
-        assert picture.info == {"Model": "ddpm", "Seed": "1"}
+    def test_an_xmp_packet_is_carried_and_nothing_else(
+        self, encode, kind: str, channels: int, xmp: bytes, make_pixels
+    ) -> None:
+        with Image.open(io.BytesIO(encode(make_pixels(channels, 8, 8), xmp=xmp))) as picture:
+            assert picture.format == kind
+            assert picture.info.get("xmp", b"") == xmp
+            assert picture.info.keys() - {"xmp", "XML:com.adobe.xmp"} <= {"loop", "background"}
 
 
 def test_grey_becomes_rgb_with_equal_channels_and_back(make_pixels) -> None:
@@ -140,6 +149,30 @@ def test_damaged_files_give_an_input_error_or_a_picture(kind: str, make_pixels) 
     assert refused > len(cut) // 2
 
 
+@pytest.mark.parametrize("content", ["noise", "flat"])
+@pytest.mark.parametrize("size", [4, 40])
+def test_any_changed_byte_of_a_png_is_found(size: int, content: str, make_pixels) -> None:
+    image = make_pixels(3, size, size) if content == "noise" else make_pixels(3, 1, 1).expand(3, size, size)
+    data = encode_png(image, xmp=b"<x:xmpmeta/>")
+    for position in range(0, len(data), max(1, len(data) // 300)):
+        damaged = data[:position] + bytes([data[position] ^ 0x04]) + data[position + 1 :]
+        with pytest.raises(InputError, match=r"^x: (damaged or truncated|not a readable PNG)"):
+            decode_image(damaged, name="x")
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 33, -1, -4, -12])
+def test_a_cut_png_is_refused(length: int, make_pixels) -> None:
+    with pytest.raises(InputError, match=r"^x: (damaged or truncated|not a readable PNG)"):
+        decode_image(encode_png(make_pixels(3, 8, 8))[:length], name="x")
+
+
+def test_a_large_png_of_several_chunks_is_decoded(make_pixels) -> None:
+    image = make_pixels(3, 300, 300)
+    data = encode_png(image)
+    assert data.count(b"IDAT") > 1
+    assert torch.equal(from_pil(decode_image(data, name="x"), 3), image)
+
+
 @pytest.mark.parametrize("columns", [1, 2, 4, 5])
 def test_a_grid_shows_every_image_in_its_cell_on_white(columns: int, make_pixels) -> None:
     images, scale, gap = make_pixels(5, 3, 4, 4), 2, 3
@@ -170,6 +203,43 @@ def test_fitting_resizes_to_the_asked_size() -> None:
 def test_fitting_a_square_of_the_right_size_changes_nothing(make_pixels) -> None:
     image = make_pixels(3, 8, 8)
     assert torch.equal(from_pil(fit_square(to_pil(image), 8), 3), image)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "TIFF"])
+def test_a_picture_is_turned_like_pillow_turns_it(kind: str, orientation: int, make_pixels) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    to_pil(make_pixels(3, 6, 9)).save(buffer, format=kind, exif=exif)
+    with Image.open(buffer) as picture:
+        expected = from_pil(ImageOps.exif_transpose(picture), 3)
+    assert torch.equal(from_pil(decode_image(buffer.getvalue(), name="x", formats=(kind,)), 3), expected)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_forged_notes_of_a_camera_give_an_input_error_or_the_picture(kind: str, make_pixels) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A], exif[0x8769] = 6, "Maker", 1.5, {0x9000: b"0232"}
+    buffer = io.BytesIO()
+    to_pil(make_pixels(3, 6, 6)).save(buffer, format=kind, exif=exif, quality=95)
+    data, draw = buffer.getvalue(), random.Random(0)
+    start = data.index(b"MM\0*") if b"MM\0*" in data else data.index(b"II*\0")
+    decoded = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd notes before it passes over them.
+        for _ in range(1500):
+            forged = bytearray(data)
+            for _ in range(draw.randrange(1, 5)):
+                forged[start + draw.randrange(90)] = draw.choice([0, 1, 2, 5, 0x80, 0xFF, draw.randrange(256)])
+            if kind == "PNG":
+                chunk = data.index(b"eXIf")
+                end = chunk + 4 + int.from_bytes(data[chunk - 4 : chunk], "big")
+                forged[end : end + 4] = struct.pack(">I", zlib.crc32(forged[chunk:end]))
+            with contextlib.suppress(InputError):
+                decode_image(bytes(forged), name="x", formats=(kind,))
+                decoded += 1
+    assert decoded > 500
 
 
 def test_a_picture_is_turned_as_its_camera_noted() -> None:
