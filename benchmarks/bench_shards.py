@@ -26,9 +26,10 @@ from synthaug.core.pixels import from_pil, to_pil, to_storage
 from synthaug.core.seeding import generator_for
 from synthaug.core.types import SplitRecord
 from synthaug.data.sources import load_source
+from synthaug.shards.find import ShardFile
 from synthaug.shards.pipeline import publish_shards
 from synthaug.shards.plan import GeneratorRecord, SetPlan
-from synthaug.shards.reader import ShardFile, iterate_shard
+from synthaug.shards.reader import iterate_shard
 from synthaug.shards.writer import encode_images
 
 COUNT, SHARD, ROUNDS = 4000, 1000, 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,15 +188,25 @@ class RemoteFolder:
                 f"{url}: URLs of {', '.join(f'{name}://' for name in PROTOCOLS)} can be used, not this one"
             )
         try:
-            kind = fsspec.get_filesystem_class(protocol)
+            self._kind: Any = fsspec.get_filesystem_class(protocol)
         except ImportError as error:
             raise InputError(
                 f"{url}: {protocol}:// needs another package: pip install 'synthaug[{PROTOCOLS[protocol]}]' ({error})"
             ) from error
         self.url = url.rstrip("/")
-        with self._errors("open", self.url):
-            self._system: Any = kind(use_listings_cache=False)
-        self._root = str(self._system._strip_protocol(self.url)).rstrip("/")
+        self._client: tuple[int, Any] | None = None
+        self._root = str(self._kind._strip_protocol(self.url)).rstrip("/")
+
+    @property
+    def _system(self) -> Any:
+        """The client, one for each process: its connections do not survive a fork, nor being sent to a worker."""
+        if self._client is None or self._client[0] != os.getpid():
+            with self._errors("open", self.url):
+                self._client = (os.getpid(), self._kind(use_listings_cache=False, skip_instance_cache=True))
+        return self._client[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_client": None}
 
     def __str__(self) -> str:
         return self.url

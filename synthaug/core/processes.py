@@ -41,7 +41,7 @@ class Processes:
             is_part: Whether it was said by other means which part of the work this process does; otherwise a process
                 that is alone although its launcher was asked for several is warned of.
         """
-        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        if _world_size() < 2:
             if not is_part and (reason := _started_fewer()):
                 log(f"warning: {reason}")
             return cls()
@@ -83,7 +83,12 @@ class Processes:
 
 def is_main_process() -> bool:
     """Whether this process may print results: the first of its launcher's, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
+    return _world_size() < 2 or os.environ.get("RANK", "0") == "0"
+
+
+def _world_size() -> int:
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdigit() else 1
 
 
 def _started_fewer() -> str | None:

@@ -16,7 +16,15 @@ from typing import IO, Any
 
 from synthaug.core.errors import InputError, StorageError
 
-_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40]
+
+def _host() -> str:
+    """This machine, and in it the space of process numbers: containers may share one and not the other."""
+    space = Path("/proc/self/ns/pid")
+    number = space.stat().st_ino if space.exists() else 0
+    return re.sub(r"[^A-Za-z0-9-]", "-", f"{platform.node()}-{number}")
+
+
+_HOST = _host()
 _PARTIAL = re.compile(r"\.(?P<host>[^.]*)\.(?P<pid>\d+)\.[0-9a-f]+\.partial$")
 _DISK_ERRORS = {
     errno.ENOSPC: "no space is left on the disk",
@@ -27,6 +35,9 @@ _DISK_ERRORS = {
 }
 
 
+_REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room")
+
+
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turns the disk's refusals into one clear `StorageError` about `path`."""
@@ -34,9 +45,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = _DISK_ERRORS.get(error.errno or 0) or error.strerror or str(error)
+        remedy = _REMEDIES.get(error.errno or 0, "mend that")
         raise StorageError(
-            f"could not write {path}: {reason}. Nothing half-written was published, finished parts are kept; make "
-            "room, then run the same command again (train: with --resume auto)."
+            f"could not write {path}: {reason}. Nothing half-written was published, finished parts are kept; "
+            f"{remedy}, then run the same command again (train: with --resume auto)."
         ) from error
 
 
@@ -187,8 +199,9 @@ def check_folder(path: Path, *, marker: str | None, kind: str) -> None:
             if not part.is_dir():
                 raise InputError(f"--out {path}: {part} is a file; a folder is needed")
             break
-    is_of_kind = marker is not None and (path / marker).exists()
-    if path.is_dir() and not is_of_kind and any(not entry.name.startswith(".") for entry in path.iterdir()):
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    is_of_kind = marker is not None and marker in names
+    if not is_of_kind and any(not name.startswith(".") for name in names):
         raise InputError(f"--out {path} is not empty and holds no {kind}; choose another folder")
 
 

@@ -18,7 +18,8 @@ from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.registry import Registry
 from synthaug.core.storage import cache_home
 from synthaug.core.types import LabelledImages
-from synthaug.shards.reader import read_shards, resolve_shards, shards_of
+from synthaug.shards.find import resolve_shards, shards_of
+from synthaug.shards.reader import read_shards
 
 #: Files an image folder may hold; everything else in it is passed over.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")

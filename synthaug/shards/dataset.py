@@ -13,7 +13,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import from_pil
-from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardFile, iterate_shard, shards_of
+from synthaug.shards.find import ShardFile, shards_of
+from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, iterate_shard
 
 
 class StreamedSample(NamedTuple):
@@ -72,8 +73,8 @@ class ShardDataset(IterableDataset[StreamedSample]):
         Args:
             where: Folder or pattern, path or URL.
             on_damage: "skip" leaves damaged samples out, counts them in `damage` and says so on stderr.
-            rank: This process's number; that of torch.distributed if not given.
-            world_size: Number of processes; that of torch.distributed if not given.
+            rank: This process's number; that of torch.distributed, at the time of reading, if not given.
+            world_size: Number of processes; likewise.
 
         Raises:
             InputError: If there are no shards, or the rank is outside the world.
@@ -82,14 +83,11 @@ class ShardDataset(IterableDataset[StreamedSample]):
         self._shards, self._manifest = shards_of(where)
         self.class_names = None if self._manifest is None else self._manifest.plan.class_names
         self.damage = Damage(on_damage)
-        is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if rank is None:
-            rank = torch.distributed.get_rank() if is_distributed else 0
-        if world_size is None:
-            world_size = torch.distributed.get_world_size() if is_distributed else 1
-        if not 0 <= rank < world_size:
-            raise InputError(f"the rank must lie in 0..{world_size - 1}, found {rank}")
-        self._pieces = share([Piece(shard, 1, 0) for shard in self._shards], rank, world_size)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():  # loader workers may not know it
+            rank = torch.distributed.get_rank() if rank is None else rank
+            world_size = torch.distributed.get_world_size() if world_size is None else world_size
+        self._rank, self._world_size = rank, world_size
+        self._pieces()
 
     def __len__(self) -> int:
         """Samples of this process, over all its workers, if nothing is damaged.
@@ -99,20 +97,39 @@ class ShardDataset(IterableDataset[StreamedSample]):
         """
         if self._manifest is None:
             raise TypeError(f"{self._name} has no manifest, so the number of its samples is not known")
-        samples = {record.name: record.samples for record in self._manifest.shards}
-        return sum(len(range(remainder, samples[shard.name], step)) for shard, step, remainder in self._pieces)
+        samples = self._promised()
+        return sum(len(range(remainder, samples[shard.name], step)) for shard, step, remainder in self._pieces())
+
+    def _pieces(self) -> list[Piece]:
+        is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world_size = self._rank, self._world_size
+        if rank is None:
+            rank = torch.distributed.get_rank() if is_distributed else 0
+        if world_size is None:
+            world_size = torch.distributed.get_world_size() if is_distributed else 1
+        if not 0 <= rank < world_size:
+            raise InputError(f"the rank must lie in 0..{world_size - 1}, found {rank}")
+        return share([Piece(shard, 1, 0) for shard in self._shards], rank, world_size)
+
+    def _promised(self) -> dict[str, int]:
+        return {} if self._manifest is None else {record.name: record.samples for record in self._manifest.shards}
 
     def __iter__(self) -> Iterator[StreamedSample]:
         self.damage = Damage(self.damage.policy)
         worker = get_worker_info()
-        pieces = self._pieces if worker is None else share(self._pieces, worker.id, worker.num_workers)
+        pieces = self._pieces()
+        if worker is not None:
+            pieces = share(pieces, worker.id, worker.num_workers)
+        promised = self._promised()
         channels = None if self._manifest is None else self._manifest.plan.generator.channels
         classes = MAX_CLASSES if self.class_names is None else len(self.class_names)
         for shard, divisor, remainder in pieces:
             if self._manifest is not None and not shard.folder.has(shard.name):
                 self.damage.found(DamageError(f"{shard} is missing; synthaug verify --repair restores it"))
                 continue
+            found, damaged = 0, len(self.damage.messages)
             for number, sample in enumerate(iterate_shard(shard, self.damage, classes=classes)):
+                found += 1
                 if number % divisor != remainder:
                     continue
                 try:
@@ -121,4 +138,7 @@ class ShardDataset(IterableDataset[StreamedSample]):
                     self.damage.found(error)
                     continue
                 yield StreamedSample(from_pil(picture, channels or len(picture.getbands())), sample.label, sample.key)
+            if found != promised.get(shard.name, found) and len(self.damage.messages) == damaged:
+                reason = f"{shard}: the manifest promises {promised[shard.name]} samples, found {found}"
+                self.damage.found(DamageError(reason))
         self.damage.report(self._name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -10,13 +10,16 @@ from synthaug.core.folders import Folder
 from synthaug.core.pixels import encode_png, grid
 from synthaug.shards.card import set_card
 from synthaug.shards.croissant import CROISSANT_NAME, croissant
+from synthaug.shards.find import ShardFile
 from synthaug.shards.manifest import Manifest, ShardRecord
 from synthaug.shards.plan import SetPlan
-from synthaug.shards.reader import ShardFile, read_shards
+from synthaug.shards.reader import read_shards
 from synthaug.shards.verify import check_contents
 from synthaug.shards.writer import record_of
 
-PREVIEW_NAME = "preview.png"
+PREVIEW_NAME, CARD_NAME = "preview.png", "README.md"
+#: What is written just before the manifest.
+FINISHING_NAMES = (PREVIEW_NAME, CARD_NAME, CROISSANT_NAME)
 _PREVIEW_CLASSES, _PREVIEW_PER_CLASS = 10, 10
 
 
@@ -26,16 +29,36 @@ def missing_shards(folder: Folder, plan: SetPlan) -> list[int]:
     return [shard.number for shard in plan.shards() if shard.file_name not in present]
 
 
-def finish_set(folder: Folder, plan: SetPlan, records: Mapping[int, ShardRecord]) -> list[int]:
+def short_shards(folder: Folder, plan: SetPlan, *, except_for: Collection[int] = ()) -> list[int]:
+    """Numbers of the shards that stand there with fewer samples than planned, because the set was smaller before.
+
+    Args:
+        folder: The set.
+        plan: Its plan.
+        except_for: Numbers of shards that need not be read.
+
+    Raises:
+        DamageError: If a shard does not hold samples of the plan.
+    """
+    present = set(folder.names())
+    shards = [shard for shard in plan.shards() if shard.file_name in present and shard.number not in except_for]
+    return [shard.number for shard in shards if check_contents(folder, shard) < len(shard)]
+
+
+def finish_set(
+    folder: Folder, plan: SetPlan, records: Mapping[int, ShardRecord], checked: Collection[int] = ()
+) -> list[int]:
     """Writes preview, card, Croissant description and, last, the manifest, if all shards are there.
 
     Args:
         folder: The set.
         plan: Its plan.
-        records: What is already known of shards, by their number; the others are read and checked.
+        records: What is already known of shards, by their number.
+        checked: Numbers of other shards that hold what the plan says; the rest are read and checked.
 
     Returns:
-        Numbers of the shards that are missing or shorter than planned; the set is finished if there is none.
+        Numbers of the shards that are missing, or, if none is, shorter than planned; the set is finished if there is
+        none of either.
 
     Raises:
         DamageError: If a shard does not hold the samples of the plan.
@@ -43,17 +66,15 @@ def finish_set(folder: Folder, plan: SetPlan, records: Mapping[int, ShardRecord]
     missing = missing_shards(folder, plan)
     if missing:
         return missing
-    found: list[ShardRecord] = []
-    for shard in plan.shards():
-        known = records.get(shard.number)
-        if known is None:
-            if check_contents(folder, shard) < len(shard):
-                return [shard.number]
-            known = record_of(folder, shard)
-        found.append(known)
-    manifest = Manifest(plan=plan, shards=tuple(found))
+    unknown = [shard for shard in plan.shards() if shard.number not in records and shard.number not in checked]
+    short = [shard.number for shard in unknown if check_contents(folder, shard) < len(shard)]
+    if short:
+        return short
+    manifest = Manifest(
+        plan=plan, shards=tuple(records.get(shard.number) or record_of(folder, shard) for shard in plan.shards())
+    )
     folder.write(PREVIEW_NAME, preview(folder, plan))
-    folder.write("README.md", set_card(manifest).encode())
+    folder.write(CARD_NAME, set_card(manifest).encode())
     folder.write(CROISSANT_NAME, croissant(manifest).encode())
     manifest.write(folder)
     return []

@@ -102,7 +102,9 @@ class Manifest(BaseModel):
             return cls.model_validate_json(data)
         except (ValidationError, ValueError, RecursionError) as error:
             reason = _first(error) if isinstance(error, ValidationError) else str(error)
-            raise DamageError(f"{folder.where(MANIFEST_NAME)} is not a manifest: {reason}") from error
+            raise DamageError(
+                f"{folder.where(MANIFEST_NAME)} is not a manifest: {reason}. synthaug verify --finish writes it again"
+            ) from error
 
 
 def write_plan(folder: Folder, plan: SetPlan) -> None:
@@ -121,7 +123,10 @@ def read_plan(folder: Folder) -> SetPlan | None:
     try:
         return SetPlan.model_validate_json(read_bytes(folder, PLAN_NAME))
     except ValidationError as error:
-        raise DamageError(f"{folder.where(PLAN_NAME)} is not a plan: {_first(error)}") from error
+        raise DamageError(
+            f"{folder.where(PLAN_NAME)} is not a plan: {_first(error)}. Delete it if the manifest is whole: verify "
+            "--finish writes it again; else generate with --mode overwrite"
+        ) from error
 
 
 def _encode(model: BaseModel) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,44 +12,19 @@ from PIL import Image
 
 from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.folders import Folder, folder_at, is_url
+from synthaug.core.folders import folder_at
 from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.types import LabelledImages
-from synthaug.shards.manifest import MANIFEST_NAME, Manifest
+from synthaug.shards.find import ShardFile
+from synthaug.shards.manifest import Manifest
 from synthaug.shards.tar import iterate_members
 
 OnDamage = Literal["error", "skip"]
 _IMAGES = frozenset({"png", "webp", "jpg", "jpeg"})
 _SUFFIXES = _IMAGES | {"cls", "json"}
 _FORMATS = ("PNG", "WEBP", "JPEG")
-MAX_CLASSES = _MAX_SHARDS = 1_000_000
-_RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
+MAX_CLASSES = 1_000_000
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class ShardFile:
-    """Where a shard is.
-
-    Attributes:
-        folder: The folder it lies in.
-        name: Its file name.
-    """
-
-    folder: Folder
-    name: str
-
-    def __str__(self) -> str:
-        return self.folder.where(self.name)
-
-    @classmethod
-    def at(cls, where: str | Path) -> ShardFile:
-        """The shard at a path or URL."""
-        if is_url(where):
-            parent, _, name = str(where).rpartition("/")
-            return cls(folder_at(parent), name)
-        path = Path(where)
-        return cls(folder_at(path.parent), path.name)
 
 
 @dataclass(frozen=True)
@@ -132,7 +106,7 @@ def iterate_shard(
     with shard.folder.open(shard.name) as file:
         try:
             for member in iterate_members(file, str(shard)):
-                key, _, suffix = member.name.partition(".")
+                key, _, suffix = member.name.removeprefix("./").partition(".")
                 if suffix not in _SUFFIXES or not key or "/" in key or "\\" in key:
                     raise DamageError(f"{shard}: unexpected member {member.name!r}")
                 if group and key != current:
@@ -166,40 +140,6 @@ def _sample(shard: ShardFile, key: str, group: dict[str, bytes], classes: int) -
     if not (text.isdigit() and len(text) < 10 and int(text) < classes):
         raise DamageError(f"{shard}: sample {key} has no class number in 0..{classes - 1}")
     return ShardSample(key, int(text), group[images[0]], images[0], group.get("json", b""))
-
-
-def resolve_shards(where: str, *, split: str = "train") -> list[ShardFile]:
-    """The shards of a folder, or of a pattern such as `set-{000000..000004}.tar`; paths or URLs.
-
-    In a folder, files named `SPLIT-*.tar` are the split's; a folder without any such names is all training data.
-
-    Raises:
-        InputError: If the training data has no shard.
-    """
-    found: list[ShardFile] = []
-    if where and (Path(where).is_dir() or (is_url(where) and not where.endswith(".tar"))):
-        folder = folder_at(where)
-        names = [name for name in folder.names() if name.endswith(".tar")]
-        chosen = [name for name in names if name.startswith(f"{split}-")]
-        if not chosen and split == "train":
-            chosen = [name for name in names if not name.startswith("test-")]
-        found = [ShardFile(folder, name) for name in chosen]
-    elif split == "train" and where:
-        found = [ShardFile.at(name) for name in _expand(where)]
-    if not found and split == "train":
-        raise InputError(f"no shards (.tar) at {where!r}: give a folder or a pattern like DIR/x-{{000..009}}.tar")
-    return found
-
-
-def _expand(pattern: str) -> list[str]:
-    match = _RANGE.search(pattern)
-    if match is None:
-        return [pattern]
-    first, last = match.groups()
-    if int(last) - int(first) >= _MAX_SHARDS:
-        raise InputError(f"{pattern}: at most {_MAX_SHARDS} shards can be named")
-    numbers = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
-    return [name for number in numbers for name in _expand(pattern[: match.start()] + number + pattern[match.end() :])]
 
 
 def read_shards(
@@ -253,20 +193,6 @@ def read_shards(
         channels = 1 if all(picture.mode == "L" for picture in pictures) else 3
     images = torch.stack([from_pil(picture, channels) for picture in pictures])
     return LabelledImages.of(images, torch.tensor(labels), class_names, name)
-
-
-def shards_of(where: str | Path) -> tuple[list[ShardFile], Manifest | None]:
-    """The training shards at a place: those of the manifest if there is one, else those found by name.
-
-    Raises:
-        InputError: If there is none.
-    """
-    if Path(where).is_dir() or is_url(where):
-        folder = folder_at(where)
-        if not str(where).endswith(".tar") and folder.has(MANIFEST_NAME):
-            manifest = Manifest.read(folder)
-            return [ShardFile(folder, record.name) for record in manifest.shards], manifest
-    return resolve_shards(str(where)), None
 
 
 def read_set(where: str | Path, *, on_damage: OnDamage = "error") -> tuple[LabelledImages, Manifest]:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from synthaug.core.errors import DamageError, InputError
+from synthaug.core.errors import DamageError, InputError, SynthaugError
 from synthaug.core.folders import Folder
 from synthaug.core.storage import check_same_settings
+from synthaug.shards.find import ShardFile
+from synthaug.shards.finish import FINISHING_NAMES
 from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.plan import SetPlan, ShardPlan
-from synthaug.shards.reader import ShardFile, iterate_shard
+from synthaug.shards.reader import iterate_shard
 from synthaug.shards.verify import ShardDamage, check_contents, damage_error, differs
 
 Mode = Literal["incremental", "extend", "overwrite"]
@@ -29,8 +31,15 @@ def existing_plan(folder: Folder, *, is_to_go: bool = False) -> SetPlan | None:
         InputError: If it holds something else.
         DamageError: If the plan cannot be read.
     """
-    folder.check(marker=PLAN_NAME, kind="shard set")
-    return None if is_to_go else read_plan(folder)
+    plan = None
+    if not folder.has(PLAN_NAME):
+        with contextlib.suppress(SynthaugError):  # Other programs have a manifest.json, too.
+            plan = Manifest.read(folder).plan
+    if plan is None:
+        folder.check(marker=PLAN_NAME, kind="shard set")
+    if is_to_go:
+        return None
+    return plan or read_plan(folder)
 
 
 def check_continues(folder: Folder, before: SetPlan, plan: SetPlan, mode: Mode) -> None:
@@ -62,10 +71,14 @@ class Work:
     Attributes:
         shards: Numbers of the shards that are to be made, or made longer.
         images: Images that are to be drawn for them.
+        checked: Numbers of the shards that were found to be what the plan says.
+        is_finished: Whether there is nothing left to do at all.
     """
 
     shards: list[int]
     images: int
+    checked: frozenset[int] = frozenset()
+    is_finished: bool = False
 
 
 def prepare_folder(folder: Folder, plan: SetPlan, chosen: Sequence[int], *, is_new: bool) -> Work:
@@ -90,10 +103,13 @@ def prepare_folder(folder: Folder, plan: SetPlan, chosen: Sequence[int], *, is_n
     shards = [plan.shard(number) for number in chosen]
     kept = _kept_samples(folder, [shard for shard in shards if shard.file_name in present])
     to_make = {shard.number: lacking for shard in shards if (lacking := len(shard) - kept.get(shard.number, 0))}
-    if to_make or read_plan(folder) != plan:
-        folder.remove(MANIFEST_NAME)
+    if not to_make and read_plan(folder) == plan and folder.has(MANIFEST_NAME):
+        return Work([], 0, is_finished=True)
+    folder.remove(MANIFEST_NAME)
+    for name in FINISHING_NAMES:  # They would describe another set.
+        folder.remove(name)
     write_plan(folder, plan)
-    return Work(list(to_make), sum(to_make.values()))
+    return Work(list(to_make), sum(to_make.values()), checked=frozenset(kept.keys() - to_make.keys()))
 
 
 def kept_images(folder: Folder, shard: ShardPlan) -> list[bytes]:

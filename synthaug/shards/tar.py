@@ -13,7 +13,7 @@ BLOCK = 512
 #: Two empty blocks end an archive.
 END = bytes(2 * BLOCK)
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
-_MAX_EXTENDED_HEADER = 1024 * 1024
+_MAX_EXTENDED_HEADER = 64 * 1024
 _EMPTY = bytes(BLOCK)
 
 
@@ -73,6 +73,8 @@ def iterate_members(file: Readable, name: str) -> Iterator[Member]:
     while True:
         block = file.read(BLOCK)
         if block == _EMPTY:
+            if override:
+                raise DamageError(f"{name}: the member of the extended header after {last} is missing")
             _check_end(file, name, last)
             return
         if len(block) < BLOCK:
@@ -149,13 +151,14 @@ def _text(raw: bytes, name: str, last: str) -> str:
 
 def _extended(data: bytes, name: str, last: str) -> dict[str, str]:
     """The records `LENGTH KEY=VALUE` of a pax header that matter here: path and size."""
-    found = {}
-    while data:
-        length, _, _ = data.partition(b" ")
-        if not (length.isdigit() and len(length) < 10 and len(length) + 2 < int(length) <= len(data)):
+    found: dict[str, str] = {}
+    start = 0
+    while start < len(data):
+        length, _, _ = data[start : start + 10].partition(b" ")
+        if not (length.isdigit() and len(length) < 10 and len(length) + 2 < int(length) <= len(data) - start):
             raise DamageError(f"{name}: damaged extended header after {last}")
-        record, data = data[len(length) + 1 : int(length) - 1], data[int(length) :]
-        key, _, value = record.partition(b"=")
+        key, _, value = data[start + len(length) + 1 : start + int(length) - 1].partition(b"=")
+        start += int(length)
         if key == b"size" and not (value.isdigit() and len(value) < 20):
             raise DamageError(f"{name}: damaged extended header after {last}")
         if key in (b"path", b"size"):

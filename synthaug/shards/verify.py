@@ -7,9 +7,10 @@ from pathlib import Path
 
 from synthaug.core.errors import DamageError
 from synthaug.core.folders import Folder, folder_at, sha256_in
+from synthaug.shards.find import ShardFile
 from synthaug.shards.manifest import Manifest, ShardRecord, read_plan
 from synthaug.shards.plan import ShardPlan
-from synthaug.shards.reader import ShardFile, ShardSample, iterate_shard
+from synthaug.shards.reader import ShardSample, iterate_shard
 from synthaug.shards.writer import describe
 
 

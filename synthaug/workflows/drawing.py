@@ -19,6 +19,7 @@ from synthaug.workflows.config import WorkflowConfig
 
 DEFAULT_BATCH_SIZE = 256
 _NUMBERS = re.compile(r"^(\d+)(?:-(\d+))?$")
+_DIGITS = re.compile(r"^\d{1,9}$")
 _SHARE = re.compile(r"^(\d+)/(\d+)$")
 
 
@@ -41,7 +42,7 @@ class DrawConfig(WorkflowConfig):
     )
     per_class: int = Field(ge=1, description="Images to make of each class.")
     classes: Numbers | None = Field(
-        None, description="Classes to draw, by number or name, like 0,2,5-7 or cat,dog; all if not given."
+        None, description="Classes to draw, by name or number, like cat,dog or 0,2,5-7; all if not given."
     )
     sampler: str | None = Field(None, description="Sampler; the generator's default if not given.")
     steps: int | None = Field(None, description="Sampling steps; the generator's default if not given.")
@@ -162,7 +163,8 @@ def chosen_classes(text: str | None, class_names: tuple[str, ...]) -> tuple[int,
     """The labels that `--classes` names, ascending.
 
     Args:
-        text: Numbers, ranges of numbers and names with commas between them; None for all.
+        text: Numbers, ranges of numbers and names with commas between them; None for all. A number that is the name
+            of a class means that class, whatever its label.
         class_names: Names in label order.
 
     Raises:
@@ -170,14 +172,20 @@ def chosen_classes(text: str | None, class_names: tuple[str, ...]) -> tuple[int,
     """
     if text is None:
         return tuple(range(len(class_names)))
-    if text in class_names and not _NUMBERS.match(text):  # a name may hold commas
-        return (class_names.index(text),)
+    labels = {name: label for label, name in enumerate(class_names)}
+    if text in labels:  # a name may hold commas
+        return (labels[text],)
     chosen: set[int] = set()
     for entry in (part.strip() for part in text.split(",")):
-        if match := _NUMBERS.match(entry):
-            chosen.update(_numbers("--classes", match, len(class_names)))
-        elif entry in class_names:
-            chosen.add(class_names.index(entry))
+        if entry in labels:
+            chosen.add(labels[entry])
+        elif match := _NUMBERS.match(entry):
+            highest = max(len(class_names), *(int(name) + 1 for name in class_names if _DIGITS.match(name)), 0)
+            for number in _numbers("--classes", match, highest):
+                label = labels.get(str(number), number)
+                if label >= len(class_names):
+                    raise InputError(f"--classes: there is no class {number}, found {entry!r}")
+                chosen.add(label)
         else:
             known = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
             raise InputError(f"--classes: unknown class {entry!r}; known: {known}")

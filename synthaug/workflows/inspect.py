@@ -10,15 +10,16 @@ import torch
 from pydantic import Field
 
 from synthaug.core.folders import folder_at, is_url
-from synthaug.core.pixels import encode_png, from_pil, grid
+from synthaug.core.pixels import encode_png, fit_square, from_pil, grid
 from synthaug.core.storage import write_bytes
+from synthaug.shards.find import ShardFile, resolve_shards
 from synthaug.shards.finish import missing_shards
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan
 from synthaug.shards.plan import SetPlan
-from synthaug.shards.reader import ShardFile, iterate_shard, resolve_shards
+from synthaug.shards.reader import iterate_shard
 from synthaug.workflows.config import Location, Settings
 
-_GRID_CLASSES = 20
+_GRID_CLASSES, _LARGEST_CELL = 20, 128
 
 
 class InspectConfig(Settings):
@@ -40,9 +41,9 @@ class InspectResult:
         state: "finished", "unfinished", or "foreign" for shards without a plan.
         samples: Images in it; in an unfinished set, those of the shards that are there.
         shards: Shards that are there.
-        missing_shards: Shards that are not there yet.
+        missing_shards: Shards that are not there yet, or not in their full length.
         bytes: Size of the shards that are there.
-        class_counts: Images per class name, as promised by the plan; those counted in foreign shards.
+        class_counts: Images per class name: as promised by a manifest, else counted.
         settings: What identifies every sample; None for foreign shards.
         grid: The picture, if one was asked for.
     """
@@ -77,17 +78,25 @@ def _ours(config: InspectConfig, plan: SetPlan) -> InspectResult:
     folder = folder_at(config.folder)
     missing = set(missing_shards(folder, plan))
     present = [shard for shard in plan.shards() if shard.number not in missing]
+    files = [ShardFile(folder, shard.file_name) for shard in present]
     if config.grid is not None:
-        files = [ShardFile(folder, shard.file_name) for shard in present]
         _write_grid(config.grid, files, len(plan.classes), config.per_class, plan.generator.channels)
+    is_finished = folder.has(MANIFEST_NAME)
+    if is_finished:
+        counts, short = plan.class_counts(), 0
+    else:  # A shard may hold fewer samples than planned, if the set was smaller before.
+        labels = [[sample.label for sample in iterate_shard(file, classes=len(plan.class_names))] for file in files]
+        found = Counter(label for shard_labels in labels for label in shard_labels)
+        counts = {name: found[label] for label, name in enumerate(plan.class_names)}
+        short = sum(len(part) < len(shard) for part, shard in zip(labels, present, strict=True))
     return InspectResult(
         folder=config.folder,
-        state="finished" if folder.has(MANIFEST_NAME) else "unfinished",
-        samples=sum(len(shard) for shard in present),
+        state="finished" if is_finished else "unfinished",
+        samples=sum(counts.values()),
         shards=len(present),
-        missing_shards=len(missing),
+        missing_shards=len(missing) + short,
         bytes=sum(folder.size(shard.file_name) for shard in present),
-        class_counts=plan.class_counts(),
+        class_counts=counts,
         settings=plan,
         grid=config.grid,
     )
@@ -112,21 +121,25 @@ def _foreign(config: InspectConfig) -> InspectResult:
 
 
 def _write_grid(path: Path, files: list[ShardFile], classes: int, per_class: int, channels: int | None) -> None:
-    """A row for each class, read from as few shards as need be."""
+    """A row for each class, read from as few shards as need be, larger images made small at once."""
     rows: dict[int, list[torch.Tensor]] = {}
+    size = 0
     wanted = min(classes, _GRID_CLASSES)
     for file in files:
         for sample in iterate_shard(file):
+            if sample.label not in rows and len(rows) >= _GRID_CLASSES:
+                continue
             row = rows.setdefault(sample.label, [])
             if len(row) < per_class:
-                row.append(from_pil(sample.decode(file), channels or 3))
+                picture = sample.decode(file)
+                size = size or min(_LARGEST_CELL, *picture.size)
+                row.append(from_pil(fit_square(picture, size), channels or 3))
         if len(rows) >= wanted and all(len(row) == per_class for row in rows.values()):
             break
     if not rows:
         return
     chosen = [rows[label] for label in sorted(rows)[:_GRID_CLASSES]]
     columns = max(len(row) for row in chosen)
-    size = chosen[0][0].shape[-1]
     blank = torch.full_like(chosen[0][0], 255)
     images = [image for row in chosen for image in (*row, *[blank] * (columns - len(row)))]
     write_bytes(path, encode_png(grid(torch.stack(images), columns, scale=max(1, 32 // size))))

@@ -17,7 +17,7 @@ from synthaug.core.errors import InputError
 from synthaug.core.folders import Folder, folder_at
 from synthaug.core.processes import Processes
 from synthaug.core.seeding import SampleNoise
-from synthaug.shards.finish import PREVIEW_NAME, finish_set, missing_shards
+from synthaug.shards.finish import PREVIEW_NAME, finish_set, missing_shards, short_shards
 from synthaug.shards.manifest import MANIFEST_NAME
 from synthaug.shards.pipeline import publish_shards
 from synthaug.shards.plan import SetPlan, ShardPlan
@@ -140,13 +140,19 @@ def generate(config: GenerateConfig) -> GenerateResult:
                 f"warning: {len(work.shards)} shard(s) for {processes.world_size} processes, some will be idle; "
                 "a smaller --shard-size gives all of them work"
             )
-    new_images, *numbers = processes.agree([work.images, *work.shards])
+    is_finished, new_images, *numbers = processes.agree([int(work.is_finished), work.images, *work.shards])
     started = time.monotonic()
     mine = numbers[processes.rank :: processes.world_size]
     records = publish_shards(folder, plan, mine, lambda positions: _sample(drawing, positions))
     processes.agree([])
     seconds = time.monotonic() - started
-    missing = processes.agree(finish_set(folder, plan, records) if processes.is_main else [])
+    missing: list[int] = []
+    if processes.is_main and not is_finished:
+        made = {*work.checked, *numbers}
+        missing = finish_set(folder, plan, records, made)
+        if missing and config.mode == "extend":  # Some of those that are there may be too short.
+            missing = sorted({*missing, *short_shards(folder, plan, except_for=made)})
+    missing = processes.agree(missing)
     return GenerateResult(
         out=config.out,
         checkpoint=drawing.found.folder,
@@ -206,6 +212,8 @@ def _warn_of_small_batches(config: GenerateConfig, plan: SetPlan) -> None:
 
 def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequence[int]) -> Work:
     work = prepare_folder(folder, plan, chosen, is_new=config.mode == "overwrite")
+    if work.is_finished:
+        return work
     # So that the file makes the same set again, whoever started this run and however the work is shared.
     whole = config.model_copy(update={"mode": "incremental", "shards": None})
     folder.write("config.yaml", whole.to_yaml().encode())

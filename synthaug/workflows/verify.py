@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 
@@ -11,8 +12,8 @@ from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError, SynthaugError
 from synthaug.core.folders import Folder, folder_at
 from synthaug.core.runtime import DeviceName
-from synthaug.shards.finish import finish_set
-from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan
+from synthaug.shards.finish import finish_set, missing_shards, short_shards
+from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.verify import ShardDamage, Verification, damage_error, find_damage, verify_set
 from synthaug.workflows.config import Location, Settings
 from synthaug.workflows.drawing import Drawing
@@ -27,7 +28,10 @@ class VerifyConfig(Settings):
     folder: Location = Field(description="The shard set, a folder or URL.", json_schema_extra={"argument": "DIR"})
     deep: bool = Field(False, description="Also decode every image and compare every label and description.")
     repair: bool = Field(False, description="Make damaged and missing shards again, and nothing else.")
-    finish: bool = Field(False, description="Write the manifest of a set whose shards are all there.")
+    finish: bool = Field(
+        False,
+        description="Write what is missing besides shards: the manifest (also one that cannot be read), the plan.",
+    )
     model: str | None = Field(
         None, description="Checkpoint for --repair, if it is not found by the hash the set names."
     )
@@ -71,12 +75,18 @@ def verify(config: VerifyConfig) -> VerifyResult:
 
 
 def _finish(folder: Folder) -> bool:
-    if folder.has(MANIFEST_NAME):
-        return False
     plan = read_plan(folder)
+    if folder.has(MANIFEST_NAME):
+        with contextlib.suppress(DamageError):
+            manifest = Manifest.read(folder)
+            if plan is None:
+                write_plan(folder, manifest.plan)
+            return False
     if plan is None:
-        raise InputError(f"no shard set at {folder}: it has neither a plan nor a manifest")
-    missing = finish_set(folder, plan, {})
+        raise InputError(f"no shard set at {folder}: it has neither a plan nor a manifest that can be read")
+    missing = sorted({*missing_shards(folder, plan), *short_shards(folder, plan)})
+    if not missing:
+        missing = finish_set(folder, plan, {}, range(plan.shard_count))
     if missing:
         shown = ",".join(map(str, missing[:_SHOWN])) + (",..." if len(missing) > _SHOWN else "")
         raise SynthaugError(

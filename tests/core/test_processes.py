@@ -80,10 +80,22 @@ def test_other_environments_are_not_warned_of(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("world_size", [None, "", "1", "many"])
+def test_a_process_without_others_prints_whatever_its_rank_is_called(
+    world_size: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    if world_size is not None:
+        monkeypatch.setenv("WORLD_SIZE", world_size)
+    assert is_main_process()
+    assert Processes.join("cpu").is_main
+
+
 @pytest.mark.parametrize(("rank", "is_main"), [(None, True), ("0", True), ("1", False), ("7", False)])
 def test_only_the_first_process_prints_results(
     rank: str | None, is_main: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
     assert is_main_process() is is_main

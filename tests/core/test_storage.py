@@ -152,6 +152,7 @@ with atomic_file(Path(sys.argv[1])) as file:
 
     def test_a_folder_that_is_not_there_has_none(self, tmp_path: Path) -> None:
         remove_leftovers(tmp_path / "none")
+        assert not (tmp_path / "none").exists()
 
 
 class TestOutputFolders:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from synthaug.core.errors import DamageError, InputError, StorageError, SynthaugError
 from synthaug.core.folders import RemoteFolder, folder_at, read_bytes
@@ -24,7 +25,10 @@ from synthaug.workflows.inspect import InspectConfig, inspect
 from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.verify import VerifyConfig, verify
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the clients, not ours to mend
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the clients, not ours to mend
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),  # on a machine with one core
+]
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +188,17 @@ def test_a_store_that_does_not_answer_is_one_clear_error(
         generate(settings(tiny_checkpoint, f"{bucket}-elsewhere/set"))
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_loader_workers_read_from_a_store(bucket: str, local: Path, tiny_checkpoint: Path, method: str) -> None:
+    generate(settings(tiny_checkpoint, f"{bucket}/set"))
+    expected = read_set(f"{bucket}/set")[0]  # connects before the workers are made
+    samples = ShardDataset(f"{bucket}/set")
+    loader = DataLoader(samples, batch_size=None, num_workers=2, multiprocessing_context=method)
+    found = sorted((sample.key, sample.label) for sample in loader)
+    assert len(found) == len(expected) == len(samples)
+    assert found == sorted((sample.key, sample.label) for sample in ShardDataset(local))
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
@@ -206,6 +221,12 @@ def test_a_set_is_read_and_verified_over_http(web: str, local: Path) -> None:
     assert read_set(web)[0].fingerprint == read_set(local)[0].fingerprint
     assert verify_set(web, deep=True) == verify_set(local, deep=True)
     assert Manifest.read(web) == Manifest.read(local)
+
+
+def test_loader_workers_read_over_http(web: str, local: Path) -> None:
+    assert read_set(web)[0].fingerprint == read_set(local)[0].fingerprint
+    loader = DataLoader(ShardDataset(web), batch_size=None, num_workers=2, multiprocessing_context="fork")
+    assert sorted(sample.key for sample in loader) == sorted(sample.key for sample in ShardDataset(local))
 
 
 def test_damage_is_found_over_http(web: str, local: Path) -> None:

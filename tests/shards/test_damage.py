@@ -8,8 +8,9 @@ import pytest
 
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import encode_png
+from synthaug.shards.find import ShardFile
 from synthaug.shards.plan import ImageFormat
-from synthaug.shards.reader import Damage, ShardFile, ShardSample, iterate_shard, read_set, read_shards
+from synthaug.shards.reader import Damage, ShardSample, iterate_shard, read_set, read_shards
 from synthaug.shards.verify import verify_set
 from tests.conftest import random_pixels, write_shard_set
 from tests.shards.archives import Entry, tar_of

@@ -12,8 +12,9 @@ from synthaug.core.folders import folder_at
 from synthaug.core.pixels import encode_png
 from synthaug.shards import dataset as dataset_module
 from synthaug.shards.dataset import Piece, ShardDataset, share
+from synthaug.shards.find import ShardFile
 from synthaug.shards.manifest import Manifest
-from synthaug.shards.reader import ShardFile, read_set
+from synthaug.shards.reader import read_set
 from tests.conftest import MakeShardSet, random_pixels, write_shard_set
 from tests.shards.archives import tar_of
 
@@ -215,3 +216,20 @@ def test_each_pass_counts_its_own_damage(make_shard_set: MakeShardSet) -> None:
     for _ in range(2):
         assert len(list(samples)) == 5
         assert len(samples.damage.messages) == 1
+
+
+def test_a_shard_with_fewer_samples_than_promised_is_damage(make_shard_set: MakeShardSet) -> None:
+    folder, other = make_shard_set(per_class=4, shard_size=3), make_shard_set("short", per_class=1, shard_size=3)
+    (folder / "train-000001.tar").write_bytes((other / "train-000000.tar").read_bytes())
+    with pytest.raises(DamageError, match=r"train-000001\.tar: the manifest promises 3 samples, found 2"):
+        list(ShardDataset(folder))
+    skipping = ShardDataset(folder, on_damage="skip")
+    assert len(list(skipping)) == 7
+    assert len(skipping.damage.messages) == 1
+
+
+def test_an_unfinished_set_is_refused(make_shard_set: MakeShardSet) -> None:
+    folder = make_shard_set()
+    (folder / "manifest.json").unlink()
+    with pytest.raises(InputError, match="is unfinished"):
+        ShardDataset(folder)

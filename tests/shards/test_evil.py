@@ -15,7 +15,8 @@ import pytest
 from synthaug.core.errors import DamageError, SynthaugError
 from synthaug.data.sources import load_source
 from synthaug.shards.dataset import ShardDataset
-from synthaug.shards.reader import Damage, ShardFile, iterate_shard, read_shards
+from synthaug.shards.find import ShardFile
+from synthaug.shards.reader import Damage, iterate_shard, read_shards
 from synthaug.shards.tar import END, padded
 from tests.shards.archives import Entry, raw_header, special, tar_of
 
@@ -92,7 +93,6 @@ class TestMembers:
             "../../../../etc/cron.d/a.png",
             "/tmp/a.png",
             "sub/a.png",
-            "./a.png",
             "..png",
             ".png",
             "a",
@@ -169,7 +169,19 @@ class TestMembers:
         path = tmp_path / "x.tar"
         after = [raw_header("a.png", len(png)), *padded(png), END]
         path.write_bytes(b"".join([raw_header("x", len(record), b"x"), *padded(record), *after]))
-        refused(path)
+        assert str(path) in refused(path)
+
+    def test_an_extended_header_without_its_member_is_damage(self, tmp_path: Path) -> None:
+        record = b"13 path=a.png"[:12] + b"\n"
+        path = tmp_path / "x.tar"
+        path.write_bytes(b"".join([raw_header("x", len(record), b"x"), *padded(record), END]))
+        assert "the member of the extended header" in refused(path)
+
+    def test_a_header_of_countless_records_is_refused_or_read_at_once(self, tmp_path: Path, png: bytes) -> None:
+        records = b"4 a\n" * (1 << 18)
+        path = tmp_path / "x.tar"
+        path.write_bytes(b"".join([raw_header("x", len(records), b"x"), *padded(records), END]))
+        assert "bytes, more than" in refused(path)
 
 
 class TestImages:

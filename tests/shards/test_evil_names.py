@@ -10,7 +10,8 @@ from synthaug.core.errors import DamageError, InputError
 from synthaug.core.folders import folder_at
 from synthaug.data.sources import load_source
 from synthaug.shards.dataset import ShardDataset
-from synthaug.shards.reader import iterate_shard, read_set, resolve_shards
+from synthaug.shards.find import resolve_shards
+from synthaug.shards.reader import iterate_shard, read_set
 from synthaug.shards.verify import verify_set
 from tests.shards.archives import tar_of
 

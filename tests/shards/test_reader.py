@@ -7,9 +7,10 @@ import torch
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.folders import folder_at
 from synthaug.core.pixels import encode_png, encode_webp
+from synthaug.shards.find import ShardFile
 from synthaug.shards.manifest import MANIFEST_NAME
 from synthaug.shards.plan import ImageFormat
-from synthaug.shards.reader import ShardFile, iterate_shard, read_set, read_shards
+from synthaug.shards.reader import iterate_shard, read_set, read_shards
 from tests.conftest import random_pixels
 from tests.shards.archives import Entry, members_of, tar_of
 

@@ -4,7 +4,7 @@ import pytest
 
 from synthaug.core.errors import InputError
 from synthaug.core.folders import folder_at
-from synthaug.shards.reader import resolve_shards, shards_of
+from synthaug.shards.find import resolve_shards, shards_of
 
 
 @pytest.fixture(params=["disk", "store"])

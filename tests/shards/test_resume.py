@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.folders import Folder, folder_at
+from synthaug.core.folders import Folder, folder_at, read_bytes
 from synthaug.shards.finish import finish_set
 from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan
 from synthaug.shards.plan import SetPlan
@@ -52,6 +52,8 @@ class TestExistingPlan:
 
     def test_another_folder_is_refused(self, folder: Folder) -> None:
         folder.remove(PLAN_NAME)
+        assert existing_plan(folder) == PLAN, "the manifest holds it too"
+        folder.write(MANIFEST_NAME, b'{"name": "another program"}')
         with pytest.raises(InputError, match="is not empty and holds no shard set"):
             existing_plan(folder)
         with pytest.raises(InputError, match="is not empty and holds no shard set"):
@@ -62,7 +64,7 @@ class TestExistingPlan:
         with pytest.raises(DamageError, match=r"plan\.json is not a plan"):
             existing_plan(folder)
         assert existing_plan(folder, is_to_go=True) is None
-        assert prepare_folder(folder, PLAN, EVERYTHING, is_new=True) == Work([0, 1, 2], 8)
+        assert todo(prepare_folder(folder, PLAN, EVERYTHING, is_new=True)) == ([0, 1, 2], 8)
         assert existing_plan(folder) == PLAN
 
 
@@ -108,56 +110,66 @@ class TestContinuing:
             check_continues(folder, LONGER, PLAN, "extend")
 
 
+def todo(work: Work) -> tuple[list[int], int]:
+    """The shards to be made and the images to be drawn for them."""
+    return work.shards, work.images
+
+
 class TestPreparing:
     @pytest.mark.parametrize("where", ["disk", "store"])
     def test_in_a_new_folder_everything_is_to_be_made(self, tmp_path: Path, where: str) -> None:
         folder = folder_at(tmp_path / "a" / "b" if where == "disk" else f"memory:/{tmp_path}/a")
-        assert prepare_folder(folder, PLAN, EVERYTHING, is_new=False) == Work([0, 1, 2], 8)
+        assert todo(prepare_folder(folder, PLAN, EVERYTHING, is_new=False)) == ([0, 1, 2], 8)
         assert folder.names() == [PLAN_NAME]
         assert read_plan(folder) == PLAN
 
     def test_a_finished_set_needs_nothing_and_stays_finished(self, folder: Folder) -> None:
-        assert prepare_folder(folder, PLAN, EVERYTHING, is_new=False) == Work([], 0)
+        folder.write("README.md", b"edited")
+        work = prepare_folder(folder, PLAN, EVERYTHING, is_new=False)
+        assert (todo(work), work.is_finished) == (([], 0), True)
         assert Manifest.read(folder).plan == PLAN
+        assert read_bytes(folder, "README.md") == b"edited"
 
     def test_a_missing_shard_is_to_be_made_and_the_manifest_withdrawn(self, folder: Folder) -> None:
         folder.remove("train-000001.tar")
-        assert prepare_folder(folder, PLAN, EVERYTHING, is_new=False) == Work([1], 3)
+        assert todo(prepare_folder(folder, PLAN, EVERYTHING, is_new=False)) == ([1], 3)
         assert not folder.has(MANIFEST_NAME)
         make(folder, PLAN, [1])
         assert finish_set(folder, PLAN, {}) == []
 
     def test_only_the_chosen_shards_are_cared_for(self, folder: Folder) -> None:
         folder.remove("train-000001.tar")
-        assert prepare_folder(folder, PLAN, [0, 2], is_new=False) == Work([], 0)
-        assert prepare_folder(folder, PLAN, [1], is_new=False) == Work([1], 3)
+        assert todo(prepare_folder(folder, PLAN, [0, 2], is_new=False)) == ([], 0)
+        assert todo(prepare_folder(folder, PLAN, [1], is_new=False)) == ([1], 3)
 
     def test_without_a_manifest_shards_are_kept_if_they_are_the_plans(self, folder: Folder) -> None:
         folder.remove(MANIFEST_NAME)
         folder.remove("train-000002.tar")
-        assert prepare_folder(folder, PLAN, EVERYTHING, is_new=False) == Work([2], 2)
+        work = prepare_folder(folder, PLAN, EVERYTHING, is_new=False)
+        assert (todo(work), work.checked, work.is_finished) == (([2], 2), {0, 1}, False)
+        assert not {"README.md", "croissant.json", "preview.png"} & set(folder.names())
 
     def test_an_extension_makes_the_short_shard_longer_and_adds_others(self, folder: Folder) -> None:
-        assert prepare_folder(folder, LONGER, [0, 1, 2, 3], is_new=False) == Work([2, 3], 4)
+        assert todo(prepare_folder(folder, LONGER, [0, 1, 2, 3], is_new=False)) == ([2, 3], 4)
         assert not folder.has(MANIFEST_NAME)
         assert read_plan(folder) == LONGER
         assert folder.has("train-000000.tar")
 
     def test_an_extension_of_full_shards_alone_withdraws_the_manifest_too(self, folder: Folder) -> None:
-        assert prepare_folder(folder, LONGER, [0, 1], is_new=False) == Work([], 0)
+        assert todo(prepare_folder(folder, LONGER, [0, 1], is_new=False)) == ([], 0)
         assert read_plan(folder) == LONGER
         assert not folder.has(MANIFEST_NAME), "the shorter set's manifest would contradict the plan"
 
     def test_an_interrupted_extension_goes_on(self, folder: Folder) -> None:
         prepare_folder(folder, LONGER, [0, 1, 2, 3], is_new=False)
         make(folder, LONGER, [3])
-        assert prepare_folder(folder, LONGER, [0, 1, 2, 3], is_new=False) == Work([2], 1)
+        assert todo(prepare_folder(folder, LONGER, [0, 1, 2, 3], is_new=False)) == ([2], 1)
 
     def test_overwriting_takes_away_the_set_but_nothing_else(self, folder: Folder) -> None:
         folder.write("notes.txt", b"mine")
         folder.write("other.tar", b"mine")
         shorter = PLAN.model_copy(update={"per_class": 1, "seed": 9})
-        assert prepare_folder(folder, shorter, [0], is_new=True) == Work([0], 2)
+        assert todo(prepare_folder(folder, shorter, [0], is_new=True)) == ([0], 2)
         assert not [name for name in folder.names() if name.startswith("train-")]
         assert not folder.has(MANIFEST_NAME)
         assert read_plan(folder) == shorter

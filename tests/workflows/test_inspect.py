@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,12 @@ import pytest
 from PIL import Image
 
 from synthaug.core.errors import DamageError, InputError
+from synthaug.core.folders import folder_at
 from synthaug.shards.reader import read_set
+from synthaug.shards.resume import prepare_folder
 from synthaug.workflows.inspect import InspectConfig, inspect
+from tests.conftest import plan_of
+from tests.shards.archives import tar_of
 
 MakeShardSet = Callable[..., Path]
 
@@ -33,6 +38,27 @@ def test_an_unfinished_set_says_what_is_missing(make_shard_set: MakeShardSet) ->
     (folder / "train-000001.tar").unlink()
     found = inspect(InspectConfig(folder=str(folder)))
     assert (found.state, found.samples, found.shards, found.missing_shards) == ("unfinished", 5, 2, 1)
+
+
+def test_a_set_on_its_way_to_become_longer_is_counted_as_it_is(make_shard_set: MakeShardSet) -> None:
+    folder = make_shard_set(per_class=4, shard_size=3)
+    longer = plan_of(per_class=6, shard_size=3)
+    prepare_folder(folder_at(folder), longer, [3], is_new=False)
+    found = inspect(InspectConfig(folder=str(folder)))
+    assert (found.state, found.samples, found.shards, found.missing_shards) == ("unfinished", 8, 3, 2)
+    assert found.class_counts == {"cat": 4, "dog": 4}
+
+
+def test_pictures_of_any_size_make_a_small_grid(tmp_path: Path) -> None:
+    members = []
+    for number, size in enumerate([(3000, 2000), (40, 500), (500, 500)]):
+        buffer = io.BytesIO()
+        Image.new("RGB", size, (250, 0, 0)).save(buffer, "PNG")
+        members += [(f"{number}.png", buffer.getvalue()), (f"{number}.cls", b"0")]
+    inspect(InspectConfig(folder=str(tar_of(tmp_path / "x.tar", members)), grid=tmp_path / "grid.png"))
+    picture = np.asarray(Image.open(tmp_path / "grid.png"))
+    assert picture.shape == (130, 3 * 129 + 1, 3)
+    assert (picture[1:129, 1:129] == (250, 0, 0)).all()
 
 
 def test_foreign_shards_are_counted_by_reading_them(make_shard_set: MakeShardSet, tmp_path: Path) -> None:

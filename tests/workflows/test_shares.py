@@ -112,16 +112,24 @@ NAMES = ("cat", "dog", "bird, small", "7", "frog", "fish", "newt", "ant")
     ("text", "chosen"),
     [
         (None, (0, 1, 2, 3, 4, 5, 6, 7)),
-        ("0,2,5-7", (0, 2, 5, 6, 7)),
-        ("5-7, 2,0,2", (0, 2, 5, 6, 7)),
+        ("0,2,5-6", (0, 2, 5, 6)),
+        ("5-6, 2,0,2", (0, 2, 5, 6)),
         ("frog,cat", (0, 4)),
         ("dog,5-6", (1, 5, 6)),
         ("bird, small", (2,)),
-        ("7", (7,)),  # a number, although a class is called so: numbers mean labels everywhere
+        ("7", (3,)),  # the name of a class, whatever its label
+        ("5-7", (3, 5, 6)),
     ],
 )
 def test_classes_are_named_by_number_range_or_name(text: str | None, chosen: tuple[int, ...]) -> None:
     assert chosen_classes(text, NAMES) == chosen
+
+
+def test_classes_called_by_numbers_are_meant_by_their_names() -> None:
+    names = ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9", "10-11")  # as folders are sorted
+    assert [names[label] for label in chosen_classes("10", names)] == ["10"]
+    assert [names[label] for label in chosen_classes("2-4,11", names)] == ["11", "2", "3", "4"]
+    assert [names[label] for label in chosen_classes("10-11", names)] == ["10-11"]
 
 
 @pytest.mark.parametrize(

@@ -217,3 +217,23 @@ def test_folder_without_a_set_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a plan nor a manifest"):
         check(str(tmp_path), finish=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_manifest_or_plan_that_was_lost_or_damaged_is_written_again(out: str) -> None:
+    before = hashes_of(out)
+    (Path(out) / MANIFEST_NAME).write_text("{")
+    with pytest.raises(DamageError, match=r"is not a manifest: .* verify --finish writes it again"):
+        check(out)
+    assert check(out, finish=True).is_newly_finished
+    assert hashes_of(out) == before
+    (Path(out) / "plan.json").unlink()
+    assert not check(out, finish=True).is_newly_finished
+    assert hashes_of(out) == before
+
+
+def test_all_shards_that_are_missing_or_too_short_are_named(make_config: MakeConfig) -> None:
+    generate(make_config())
+    result = generate(make_config(per_class=6, mode="extend", shards="3"))
+    assert result.missing_shards == 2
+    with pytest.raises(SynthaugError, match=r"2 of 5 shards are missing or too short.*--shards 2,4 or"):
+        check(result.out, finish=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from synthaug.core.console import progress
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.storage import write_json
-from synthaug.shards.reader import ShardFile, ShardSample
+from synthaug.shards.find import ShardFile
+from synthaug.shards.reader import ShardSample
 from synthaug.workflows.export.stream import ShardStream
 
 CLASSES_NAME = "classes.json"

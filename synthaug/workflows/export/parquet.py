@@ -14,7 +14,8 @@ from synthaug.core.console import log, progress
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.storage import write_text
 from synthaug.shards.card import parquet_card
-from synthaug.shards.reader import Damage, ShardFile, ShardSample, iterate_shard
+from synthaug.shards.find import ShardFile
+from synthaug.shards.reader import Damage, ShardSample, iterate_shard
 from synthaug.workflows.export.stream import ShardStream
 
 #: Fields of a sample's JSON that become columns, with their types.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.folders import is_url
-from synthaug.shards.manifest import PLAN_NAME, Manifest
-from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardFile, ShardSample, iterate_shard, shards_of
+from synthaug.shards.find import ShardFile, shards_of
+from synthaug.shards.manifest import Manifest
+from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardSample, iterate_shard
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,8 @@ class ShardStream:
             InputError: If there is none, the set is unfinished, or two of its classes have the same name.
         """
         shards, manifest = shards_of(where)
-        if manifest is None:
-            is_folder = Path(where).is_dir() or (is_url(where) and not where.endswith(".tar"))
-            if is_folder and shards[0].folder.has(PLAN_NAME):
-                Manifest.read(shards[0].folder)  # says that it is unfinished, and what to do
-        elif repeated := [name for name, count in Counter(manifest.plan.class_names).items() if count > 1]:
+        names = () if manifest is None else manifest.plan.class_names
+        if repeated := [name for name, count in Counter(names).items() if count > 1]:
             raise InputError(f"{where}: several classes are called {repeated[0]!r}, which no export could tell apart")
         return cls(where, shards, manifest, Damage(on_damage))
 
