@@ -222,12 +222,19 @@ class TestShards:
     def test_test_shards_become_the_official_test_set(self, make_shard_set) -> None:
         folder = make_shard_set(per_class=4, shard_size=4)
         (folder / "train-000001.tar").rename(folder / "test-000000.tar")
-        (folder / "manifest.json").unlink()
+        for name in ("plan.json", "manifest.json"):  # as if others had made them
+            (folder / name).unlink()
         source = load_source(f"wds:{folder}")
         assert source.test is not None
         assert (len(source.train), len(source.test)) == (4, 4)
         assert source.test.class_names == source.train.class_names
         assert not torch.equal(source.test.images, source.train.images)
+
+    def test_an_unfinished_set_is_refused(self, make_shard_set) -> None:
+        folder = make_shard_set(per_class=4)
+        (folder / "manifest.json").unlink()
+        with pytest.raises(InputError, match="is unfinished"):
+            load_source(f"wds:{folder}")
 
     def test_shards_that_the_manifest_does_not_list_are_left_out(self, make_shard_set) -> None:
         folder = make_shard_set(per_class=4)
@@ -238,7 +245,8 @@ class TestShards:
     def test_test_shards_of_another_size_need_a_size(self, make_shard_set) -> None:
         folder, other = make_shard_set("a", size=8), make_shard_set("b", size=16)
         (other / "train-000000.tar").rename(folder / "test-000000.tar")
-        (folder / "manifest.json").unlink()
+        for name in ("plan.json", "manifest.json"):  # as if others had made them
+            (folder / name).unlink()
         with pytest.raises(InputError, match=r"found 8 and 16 pixels. Give --image-size N"):
             load_source(f"wds:{folder}")
         source = load_source(f"wds:{folder}", image_size=8)
