@@ -11,15 +11,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from synthaug.core.errors import InputError, StorageError
 from synthaug.core.folders import (
-    PROTOCOLS,
     Folder,
     LocalFolder,
-    RemoteFolder,
     folder_at,
     is_url,
     read_bytes,
     sha256_in,
 )
+from synthaug.core.remote import PROTOCOLS, RemoteFolder
 
 NAMES = ["a.tar", "manifest.json", "two words.txt", "Käfer 狐.png", "x" * 150, "a.b.c", "-", "100%", "#1", "a+b=c&d"]
 

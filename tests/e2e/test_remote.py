@@ -15,7 +15,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from synthaug.core.errors import DamageError, InputError, StorageError, SynthaugError
-from synthaug.core.folders import RemoteFolder, folder_at, read_bytes
+from synthaug.core.folders import folder_at, read_bytes
+from synthaug.core.remote import RemoteFolder
 from synthaug.data.sources import load_source
 from synthaug.shards.dataset import ShardDataset
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest
