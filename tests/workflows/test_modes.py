@@ -188,9 +188,12 @@ def test_output_that_is_a_file_is_refused(make_config: MakeConfig) -> None:
 
 
 def test_settings_beside_the_set_make_it_again_whatever_mode_made_it(make_config: MakeConfig) -> None:
-    config = make_config(per_class=4, mode="extend", shards="0/2")
+    config = make_config(per_class=1)
     generate(config)
+    generate(make_config(per_class=4, mode="extend", shards="0/2"))
     saved = GenerateConfig.resolve({}, Path(config.out) / "config.yaml")
-    assert saved == make_config(per_class=4)
+    assert (saved.mode, saved.shards, saved.batch_size) == ("incremental", None, 10)
     generate(saved)
     assert verify_set(config.out, deep=True).samples == 40
+    generate(saved.model_copy(update={"out": make_config("again").out}))
+    assert {**hashes_of(make_config("again").out), "config.yaml": ""} == {**hashes_of(config.out), "config.yaml": ""}

@@ -50,7 +50,8 @@ def test_set_holds_what_was_asked_for_and_says_where_it_comes_from(
     assert (plan.sampler, plan.steps, plan.guidance, plan.precision) == ("dpmpp", 2, 1.0, "fp32")
     assert (result.images, result.new_images, result.shards, result.missing_shards) == (30, 30, 3, 0)
     assert verify_set(config.out, deep=True).samples == 30
-    assert GenerateConfig.resolve({}, Path(config.out) / "config.yaml") == config
+    chosen = {"sampler": "dpmpp", "guidance": 1.0, "batch_size": plan.batch_size}  # nothing is left to defaults
+    assert GenerateConfig.resolve({}, Path(config.out) / "config.yaml") == config.model_copy(update=chosen)
 
 
 def test_dataset_card_has_readable_metadata_and_preview_a_row_per_class(make_config: MakeConfig) -> None:
