@@ -21,10 +21,12 @@ class ShardFile:
     Attributes:
         folder: The folder it lies in.
         name: Its file name.
+        samples: How many samples its manifest promises; None if it has none.
     """
 
     folder: Folder
     name: str
+    samples: int | None = None
 
     def __str__(self) -> str:
         return self.folder.where(self.name)
@@ -39,6 +41,11 @@ class ShardFile:
         return cls(folder_at(path.parent), path.name)
 
 
+def is_folder(where: str | Path) -> bool:
+    """Whether this names a folder on disk, or a URL that is not one of a shard."""
+    return bool(str(where)) and (Path(where).is_dir() or (is_url(where) and not str(where).endswith(".tar")))
+
+
 def resolve_shards(where: str, *, split: str = "train") -> list[ShardFile]:
     """The shards of a folder, or of a pattern such as `set-{000000..000004}.tar`; paths or URLs.
 
@@ -48,7 +55,7 @@ def resolve_shards(where: str, *, split: str = "train") -> list[ShardFile]:
         InputError: If the training data has no shard.
     """
     found: list[ShardFile] = []
-    if where and (Path(where).is_dir() or (is_url(where) and not where.endswith(".tar"))):
+    if is_folder(where):
         folder = folder_at(where)
         names = [name for name in folder.names() if name.endswith(".tar")]
         chosen = [name for name in names if name.startswith(f"{split}-")]
@@ -79,11 +86,14 @@ def shards_of(where: str | Path) -> tuple[list[ShardFile], Manifest | None]:
     Raises:
         InputError: If there is none, or the set is unfinished.
     """
-    if Path(where).is_dir() or is_url(where):
+    if is_folder(where):
         folder = folder_at(where)
-        if not str(where).endswith(".tar") and folder.has(MANIFEST_NAME):
+        if folder.has(MANIFEST_NAME) or folder.has(PLAN_NAME):  # without the manifest, says what to do
             manifest = Manifest.read(folder)
-            return [ShardFile(folder, record.name) for record in manifest.shards], manifest
-        if not str(where).endswith(".tar") and folder.has(PLAN_NAME):
-            Manifest.read(folder)  # says that the set is unfinished, and what to do
+            return promised_shards(folder, manifest), manifest
     return resolve_shards(str(where)), None
+
+
+def promised_shards(folder: Folder, manifest: Manifest) -> list[ShardFile]:
+    """The shards of a finished set."""
+    return [ShardFile(folder, record.name, record.samples) for record in manifest.shards]

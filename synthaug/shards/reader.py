@@ -15,7 +15,7 @@ from synthaug.core.errors import DamageError, InputError
 from synthaug.core.folders import folder_at
 from synthaug.core.pixels import decode_image, fit_square, from_pil
 from synthaug.core.types import LabelledImages
-from synthaug.shards.find import ShardFile
+from synthaug.shards.find import ShardFile, promised_shards
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.tar import iterate_members
 
@@ -96,11 +96,23 @@ def iterate_shard(
     Raises:
         InputError: If there is no such file.
         DamageError: If the file is cut short, holds anything but plain png (webp, jpg), cls and json members, or a
-            sample lacks its image or one of the classes.
+            sample lacks its image or one of the classes; or if the shard is not the one its manifest promises.
     """
     if not isinstance(shard, ShardFile):
         shard = ShardFile.at(shard)
     damage = damage or Damage()
+    if shard.samples is not None and not shard.folder.has(shard.name):
+        damage.found(DamageError(f"{shard} is missing; synthaug verify --repair restores it"))
+        return
+    count, before = 0, len(damage.messages)
+    for sample in _whole_samples(shard, damage, classes):
+        count += 1
+        yield sample
+    if shard.samples not in (None, count) and len(damage.messages) == before:
+        damage.found(DamageError(f"{shard}: the manifest promises {shard.samples} samples, found {count}"))
+
+
+def _whole_samples(shard: ShardFile, damage: Damage, classes: int) -> Iterator[ShardSample]:
     group: dict[str, bytes] = {}
     current = ""
     with shard.folder.open(shard.name) as file:
@@ -207,15 +219,13 @@ def read_set(where: str | Path, *, on_damage: OnDamage = "error") -> tuple[Label
         DamageError: If the shards do not hold what the manifest says.
     """
     manifest = Manifest.read(where)
-    folder, damage, present = folder_at(where), Damage(on_damage), []
-    for record in manifest.shards:
-        if folder.has(record.name):
-            present.append(ShardFile(folder, record.name))
-        else:
-            damage.found(DamageError(f"{folder.where(record.name)} is missing; synthaug verify --repair restores it"))
     plan = manifest.plan
     images = read_shards(
-        present, name=str(where), class_names=plan.class_names, channels=plan.generator.channels, damage=damage
+        promised_shards(folder_at(where), manifest),
+        name=str(where),
+        class_names=plan.class_names,
+        channels=plan.generator.channels,
+        damage=Damage(on_damage),
     )
     if on_damage == "error" and images.class_counts() != tuple(plan.class_counts().values()):
         raise DamageError(

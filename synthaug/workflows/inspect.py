@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
-from synthaug.core.folders import folder_at, is_url
+from synthaug.core.folders import folder_at
 from synthaug.core.pixels import encode_png, fit_square, from_pil, grid
 from synthaug.core.storage import write_bytes
-from synthaug.shards.find import ShardFile, resolve_shards
+from synthaug.shards.find import ShardFile, is_folder, resolve_shards
 from synthaug.shards.finish import missing_shards
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan
 from synthaug.shards.plan import SetPlan
@@ -66,9 +66,8 @@ def inspect(config: InspectConfig) -> InspectResult:
         InputError: If there are no shards.
         DamageError: If a manifest, a plan or a shard that must be read is damaged.
     """
-    is_folder = Path(config.folder).is_dir() or (is_url(config.folder) and not config.folder.endswith(".tar"))
     plan = None
-    if is_folder:
+    if is_folder(config.folder):
         folder = folder_at(config.folder)
         plan = Manifest.read(folder).plan if folder.has(MANIFEST_NAME) else read_plan(folder)
     return _foreign(config) if plan is None else _ours(config, plan)

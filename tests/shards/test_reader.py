@@ -191,7 +191,7 @@ class TestSets:
     def test_fewer_samples_than_promised_are_damage(self, make_shard_set) -> None:
         folder, smaller = make_shard_set("a", shard_size=4), make_shard_set("b", shard_size=3)
         (smaller / "train-000000.tar").replace(folder / "train-000000.tar")
-        with pytest.raises(DamageError, match="promises 8 samples, 4 of each class; found 7"):
+        with pytest.raises(DamageError, match=r"train-000000\.tar: the manifest promises 4 samples, found 3"):
             read_set(folder)
 
     def test_a_class_that_the_set_does_not_have_is_damage(self, make_shard_set) -> None:
