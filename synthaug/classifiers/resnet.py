@@ -45,9 +45,13 @@ class CifarResNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         """Unnormalised log-probabilities of each class."""
-        features = self.stages(self.stem(images))
-        logits: Float[Tensor, "n classes"] = self.head(features.mean(dim=(2, 3)))
+        logits: Float[Tensor, "n classes"] = self.head(self.features(images))
         return logits
+
+    def features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
+        """What the last layer sees."""
+        maps: Tensor = self.stages(self.stem(images))
+        return maps.mean(dim=(2, 3))
 
 
 def small_image_resnet(build: Callable[..., nn.Module], channels: int, classes: int) -> nn.Module:
