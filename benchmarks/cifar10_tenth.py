@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="SPEC of CIFAR-10: cifar10 or imagefolder:PATH")
     parser.add_argument("--name", required=True, help="what to call the images, for example CIFAR-10 (JPEG q75)")
     parser.add_argument("--state", type=Path, required=True, help="folder for everything in between")
+    parser.add_argument("--images", default="240k", help="images to show to the generator")
     parser.add_argument("--per-class", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1200, help="optimiser steps of every classifier")
@@ -33,7 +34,14 @@ def main() -> None:
     state: Path = options.state
 
     trained = train(
-        TrainConfig(data=options.data, fraction=FRACTION, preset="cpu", out=state / "generator", resume="auto")
+        TrainConfig(
+            data=options.data,
+            fraction=FRACTION,
+            preset="cpu",
+            images=options.images,
+            out=state / "generator",
+            resume="auto",
+        )
     )
     synthetic = generate(GenerateConfig(model=str(trained.checkpoint), per_class=options.per_class, out=state / "set"))
     reported = bench_and_report(

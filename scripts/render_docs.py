@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.generators.checkpoint import CheckpointCard, read_card
+from synthaug.generators.ddpm.network import PRESETS
 from synthaug.workflows.checkpoints import packaged_checkpoints
 
 ROOT = Path(__file__).parent.parent
@@ -53,16 +54,23 @@ def study_table() -> str:
 
 
 SPEEDS = (
-    ("DDPM training step, bf16 vs fp32", "bench_train_step", "ddpm_step_bf16_vs_fp32_ratio"),
+    (
+        "DDPM training vs the loop of diffusers' example, same network",
+        "bench_training",
+        "vs_diffusers_loop_ratio",
+    ),
+    ("DDPM training vs denoising-diffusion-pytorch's Trainer, same network", "bench_training", "vs_lucidrains_ratio"),
+    (
+        "sampling vs diffusers, same solver and evaluations",
+        "bench_sampling_speed",
+        "vs_diffusers_same_solver_ratio",
+    ),
+    ("sampling vs diffusers' 1000-step `DDPMPipeline`", "bench_sampling_speed", "vs_ddpm_pipeline_ratio"),
+    ("sampling vs denoising-diffusion-pytorch, 1000 steps", "bench_sampling_speed", "vs_lucidrains_ratio"),
     (
         "ResNet-20 training step, bf16 + channels-last vs fp32",
-        "bench_train_step",
+        "bench_classifier_step",
         "classifier_step_bf16_channels_last_vs_fp32_ratio",
-    ),
-    (
-        "sampling (speed alone), 20 steps vs stock 1000-step `DDPMPipeline`",
-        "bench_train_step",
-        "sampling_vs_ddpm_pipeline_ratio",
     ),
     ("writing shards vs webdataset's `ShardWriter` with Pillow", "bench_shards", "write_vs_webdataset_ratio"),
     ("reading and decoding shards vs webdataset", "bench_shards", "read_vs_webdataset_ratio"),
@@ -81,6 +89,46 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
+def preset_table() -> str:
+    """One row per DDPM preset."""
+    found = result("bench_presets")
+    if found is None:
+        return ""
+    figures = found["figures"]
+    lines = [
+        f"| preset | for | parameters | GMACs | trained images/s ({found['environment']['hardware']}) | drawn images/s "
+        "| images to show |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in PRESETS.names():
+        value = {key: figures[f"{name}_{key}"] for key in ("parameters", "gmacs", "images")}
+        speeds = [figures[f"{name}_{what}_images_per_second"] for what in ("training", "sampling")]
+        lines.append(
+            f"| `{name}` | {PRESETS.get(name).purpose} | {value['parameters'] / 1e6:.1f} M | {value['gmacs']:.3f} | "
+            f"{speeds[0]:,.0f} | {speeds[1]:,.1f} | {value['images'] / 1e6:g} M |"
+        )
+    return "\n".join(lines)
+
+
+def drawn_quality(name: str) -> str:
+    """What was measured of a packaged checkpoint's samples."""
+    found = result(f"bench_sampling_quality_{name}")
+    if found is None:
+        return ""
+    figures, default = found["figures"], found["runs"]["default"]
+    curve = found["runs"]["curve"][default["sampler"]][str(default["steps"])]
+    return (
+        f"\n\nOf {figures['images_per_setting']} unguided images drawn with the default sampler ({default['sampler']}, "
+        f"{default['steps']} evaluations), {100 * curve['recognised']:.1f} % are recognised as their label by a "
+        f"ResNet-20 trained on all real training images ({100 * figures['judge_validation_accuracy']:.1f} % right on "
+        "validation images). "
+        "Against held-out real images, in its features with five neighbours: "
+        + ", ".join(f"{key} {curve[key]:.3f}" for key in ("precision", "recall", "density", "coverage"))
+        + f", Frechet distance {curve['frechet']:.3f} (with 1000 ancestral steps: {figures['reference_frechet']:.3f}). "
+        f"benchmarks/results/bench_sampling_quality_{name}.json has the curve over samplers and evaluations."
+    )
+
+
 def model_card(name: str, card: CheckpointCard) -> str:
     """A model card in the Hub's format."""
     training, split = card.training, card.split
@@ -95,6 +143,7 @@ def model_card(name: str, card: CheckpointCard) -> str:
             f"classifier: {figures['gain_points']:+.2f} points of test accuracy (95 % interval "
             f"{figures['gain_low']:+.2f} to {figures['gain_high']:+.2f}), verdict: {study['runs']['verdict']}."
         )
+    evaluation += drawn_quality(name)
     size = f"{card.image_size}x{card.image_size}"
     kind = "grey" if card.channels == 1 else "RGB"
     origin = f"{sum(split.class_counts)} images of {split.source}, split seed {split.seed}"
@@ -137,7 +186,7 @@ def rendered() -> dict[Path, str]:
     """Every generated file with its text."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for marker, table in {"studies": study_table(), "speed": speed_table()}.items():
+    for marker, table in {"studies": study_table(), "speed": speed_table(), "presets": preset_table()}.items():
         pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
         text = pattern.sub(lambda match, table=table: f"{match.group(1)}{table}\n{match.group(2)}", text)
     cards = {

@@ -6,6 +6,7 @@ from .data.datamodule import Batch, MixedDataModule
 from .data.sources import Source, load_source
 from .data.splits import Splits, make_splits
 from .generators.base import Generator, GeneratorSpec, SamplerSettings, load_backend
+from .generators.ddpm.pipeline import ClassConditionalDDPMPipeline
 from .shards.manifest import Manifest
 from .shards.reader import read_set
 from .shards.verify import Verification, verify_set
@@ -19,6 +20,7 @@ __all__ = [
     "Batch",
     "BenchConfig",
     "BenchSummary",
+    "ClassConditionalDDPMPipeline",
     "ClassifyConfig",
     "ClassifyResult",
     "DamageError",

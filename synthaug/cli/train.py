@@ -18,6 +18,6 @@ def _show(result: TrainResult) -> str:
     training = result.training
     state = "trained" if result.is_complete else "stopped early (continue with --resume auto)"
     return (
-        f"{state}: {training.steps} of {training.planned_steps} steps, loss {training.loss:.4f}, "
+        f"{state}: {training.images_seen:,} of {training.planned_images:,} images, loss {training.loss:.4f}, "
         f"{training.seconds:.0f} s, {training.images_per_second:.0f} images/s\ncheckpoint: {result.checkpoint}"
     )

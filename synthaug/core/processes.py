@@ -86,6 +86,15 @@ def is_main_process() -> bool:
     return _world_size() < 2 or os.environ.get("RANK", "0") == "0"
 
 
+def launched_processes() -> tuple[int, int]:
+    """Processes on this machine, and machines, that a launcher started for one job; (1, 1) without a launcher."""
+    world, local = _world_size(), os.environ.get("LOCAL_WORLD_SIZE", "")
+    if world < 2:
+        return 1, 1
+    on_this = int(local) if local.isdigit() and int(local) else world
+    return on_this, world // on_this
+
+
 def _world_size() -> int:
     size = os.environ.get("WORLD_SIZE", "1")
     return int(size) if size.isdigit() else 1

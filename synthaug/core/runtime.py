@@ -7,6 +7,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,31 +28,42 @@ class Runtime:
     Attributes:
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16".
+        compiled: Whether generators go through `torch.compile`, which rounds differently.
     """
 
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
+    compiled: bool = False
 
     @classmethod
-    def resolve(cls, device: DeviceName = "auto", precision: PrecisionName = "auto") -> Runtime:
+    def resolve(
+        cls, device: DeviceName = "auto", precision: PrecisionName = "auto", *, compiled: bool = False
+    ) -> Runtime:
         """Chooses what "auto" leaves open: a GPU where there is one, bf16 where the hardware multiplies it.
 
         Raises:
-            InputError: If "cuda" is asked for and there is none.
+            InputError: If "cuda" is asked for and there is none, or compilation without a C++ compiler.
         """
         has_cuda = torch.cuda.is_available()
         if device == "cuda" and not has_cuda:
             raise InputError("--device cuda needs a CUDA GPU and a driver; none was found. Use --device cpu.")
         chosen: Literal["cpu", "cuda"] = "cuda" if has_cuda and device != "cpu" else "cpu"
+        if compiled and chosen == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+            raise InputError("--compile needs a C++ compiler (g++ or clang++) to be installed; none was found")
         if precision != "auto":
-            return cls(chosen, precision)
-        return cls(chosen, "bf16" if _multiplies_bf16(chosen) else "fp32")
+            return cls(chosen, precision, compiled)
+        return cls(chosen, "bf16" if _multiplies_bf16(chosen) else "fp32", compiled)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Mixed precision for the block, or nothing for fp32."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device, torch.bfloat16)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout of images and weights in which a U-Net is fastest: channels-last on a GPU only."""
+        return torch.channels_last if self.device == "cuda" else torch.contiguous_format
 
     @property
     def lightning_precision(self) -> Literal["bf16-mixed", "32-true"]:

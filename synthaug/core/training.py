@@ -17,13 +17,19 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from synthaug.core.errors import InputError, StorageError, TrainingError
+from synthaug.core.processes import launched_processes
 from synthaug.core.runtime import Runtime
 from synthaug.core.storage import atomic_file
+
+#: Steps between two times that processes training together ask each other whether to stop.
+_COMPARE_EVERY = 10
 
 
 class _Progress(Callback):
@@ -38,30 +44,21 @@ class _Progress(Callback):
         self._on_step(trainer.global_step)
 
 
-class _StopOnSignal(Callback):
-    """Ends a training between two steps when a signal asked for it, so that its state is whole."""
+class _Stop(Callback):
+    """Ends a training between two steps, so that its state is whole: on a signal, or when this run's time is used up.
 
-    def __init__(self) -> None:
+    Processes that train together stop at the same step, the first at which one of them asked for it when they compare.
+    """
+
+    def __init__(self, max_time: float | None) -> None:
         self.received: int | None = None
+        self._max_time = math.inf if max_time is None else max_time
+        self._started_at = 0.0
 
     def receive(self, number: int, _: FrameType | None) -> None:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.received is not None:
-            trainer.should_stop = True
-
-
-class _StopInTime(Callback):
-    """Ends a training between two steps when this run has used up its time; earlier runs do not count."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._started_at = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started_at = time.monotonic()
@@ -69,7 +66,12 @@ class _StopInTime(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if time.monotonic() - self._started_at >= self._seconds:
+        wants = self.received is not None or time.monotonic() - self._started_at >= self._max_time
+        if trainer.world_size > 1:
+            if trainer.global_step % _COMPARE_EVERY:
+                return
+            wants = trainer.strategy.reduce_boolean_decision(wants, all=False)
+        if wants:
             trainer.should_stop = True
 
 
@@ -147,7 +149,7 @@ class TrainingState(Callback):
 
 
 @contextlib.contextmanager
-def _signals(stop: _StopOnSignal) -> Iterator[None]:
+def _signals(stop: _Stop) -> Iterator[None]:
     try:
         previous = {number: signal.signal(number, stop.receive) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # Only the main thread may set handlers; elsewhere the caller's stay in place.
@@ -158,6 +160,12 @@ def _signals(stop: _StopOnSignal) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _together() -> DDPStrategy:
+    # Only this environment leaves the launcher's variables as they are. Buffers are data here, the same everywhere:
+    # they need not be sent at every step.
+    return DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
 
 
 def fit(
@@ -174,6 +182,7 @@ def fit(
     loggers: list[Logger] | None = None,
     resume_from: Path | None = None,
     datamodule: pl.LightningDataModule | None = None,
+    shares_batches: bool = False,
 ) -> pl.Trainer:
     """Trains `module` for `steps` optimiser steps in all, or until `max_time` seconds have passed.
 
@@ -190,7 +199,8 @@ def fit(
         callbacks: More callbacks.
         loggers: Where metrics go.
         resume_from: A state file written by `TrainingState`; read without pickle.
-        datamodule: Gives the batches instead of the two arguments above.
+        datamodule: Gives the batches instead of `train_batches`.
+        shares_batches: Whether the module splits every batch among the processes that a launcher started.
 
     Returns:
         The trainer, after the end.
@@ -203,8 +213,8 @@ def fit(
     """
     if steps < 1:
         raise InputError(f"at least one training step is needed, found {steps}")
-    stop = _StopOnSignal()
-    limits = [] if max_time is None else [_StopInTime(max_time)]
+    stop = _Stop(max_time)
+    processes = launched_processes() if shares_batches else (1, 1)
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), _signals(stop):
@@ -212,14 +222,16 @@ def fit(
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
         trainer = pl.Trainer(
             accelerator=runtime.lightning_accelerator,
-            devices=1,
+            devices=processes[0],
+            num_nodes=processes[1],
+            strategy="auto" if processes == (1, 1) else _together(),
             precision=runtime.lightning_precision,
             max_epochs=-1,
             max_steps=steps,
             check_val_every_n_epoch=None,
             val_check_interval=validate_every,
             limit_val_batches=1.0 if validate_every else 0,
-            callbacks=[_Progress(on_step), stop, _StopOnNotANumber(), *limits, *(callbacks or [])],
+            callbacks=[_Progress(on_step), stop, _StopOnNotANumber(), *(callbacks or [])],
             logger=loggers or False,
             log_every_n_steps=min(10, steps),
             enable_checkpointing=False,

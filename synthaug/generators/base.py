@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -33,6 +33,8 @@ class GeneratorSpec:
         checkpoint: Hash of its weights.
         allows_flip: Whether a mirrored image still shows its class.
         split: What it was trained on.
+        ancestors: What the checkpoint was trained on from which this one began, and that one's, newest first.
+        sampling_version: Version of the backend's sampling code; another version draws other images.
     """
 
     model: str
@@ -42,6 +44,8 @@ class GeneratorSpec:
     checkpoint: str
     allows_flip: bool
     split: SplitRecord
+    ancestors: tuple[SplitRecord, ...] = ()
+    sampling_version: int = 1
 
     @property
     def noise_shape(self) -> tuple[int, int, int]:
@@ -56,12 +60,15 @@ class SamplerSettings:
     Attributes:
         sampler: Name of the sampler.
         steps: Steps of the sampler; one network evaluation each, two with guidance.
-        guidance: Classifier-free guidance weight w in eps_null + w (eps_class - eps_null); 1 is plain conditioning.
+        guidance: Classifier-free guidance weight w in F_null + w (F_class - F_null); 1 is plain conditioning.
+        guidance_interval: Lowest and highest standard deviation of the noise at which to guide, images being in
+            [-1, 1]; None guides everywhere.
     """
 
     sampler: str
     steps: int
     guidance: float
+    guidance_interval: tuple[float, float] | None = None
 
 
 @runtime_checkable
@@ -91,6 +98,10 @@ class Generator(Protocol):
         """Draws one image per label; all randomness comes from `noise`. The images are on the CPU."""
 
 
+#: Figures of some generated images and their labels, by name; higher or lower is better, as the name says.
+Monitor = Callable[[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]], Mapping[str, float]]
+
+
 @dataclass(frozen=True)
 class TrainRequest:
     """One training of a generator.
@@ -99,16 +110,22 @@ class TrainRequest:
         images: What to learn.
         split: Record of where they come from.
         allows_flip: Whether mirrored images may be shown to the network.
-        preset: Name in the backend's table.
+        preset: Name in the backend's table; None takes that of `init`, else the one that suits the image size.
         out: Folder of the checkpoint.
-        runtime: Device and precision.
+        runtime: Device, precision, and whether to compile.
         seed: Seed of initialisation, order and noise.
-        steps: Optimiser steps in all; None takes the preset's.
+        budget: Images to show to the network in all; None takes the preset's.
         batch_size: Images per step; None takes the preset's.
         learning_rate: Peak learning rate; None takes the preset's.
+        dropout: Probability of dropping an activation; None takes the preset's.
+        ema_half_life: Half-life of the weight average, as a share of the images seen; None takes the preset's.
+        options: Choices that only some backends have, by name.
         label_dropout: Probability with which a sample's label is hidden, for classifier-free guidance.
+        init: Checkpoint folder to begin from.
         max_time: Seconds after which to stop between two steps.
-        grid_every: Steps between two sample grids.
+        grid_every: Images between two sample grids; None for ten grids in all.
+        monitor: Measures samples while training.
+        monitor_every: Images between two measurements; None measures never.
         resume_from: State file to continue from; None starts anew.
         logger: Where metrics go besides CSV.
     """
@@ -116,16 +133,22 @@ class TrainRequest:
     images: LabelledImages
     split: SplitRecord
     allows_flip: bool
-    preset: str
+    preset: str | None
     out: Path
     runtime: Runtime
     seed: int = 0
-    steps: int | None = None
+    budget: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    dropout: float | None = None
+    ema_half_life: float | None = None
+    options: Mapping[str, str | float] = field(default_factory=dict)
     label_dropout: float = 0.1
+    init: Path | None = None
     max_time: float | None = None
-    grid_every: int = 500
+    grid_every: int | None = None
+    monitor: Monitor | None = None
+    monitor_every: int | None = None
     resume_from: Path | None = None
     logger: LoggerName = "auto"
 
@@ -137,16 +160,23 @@ class TrainPlan:
     Attributes:
         preset: Name of the preset.
         parameters: Trainable numbers of the network.
-        steps: Optimiser steps in all.
+        images: Images to show to the network in all.
         batch_size: Images per step.
         learning_rate: Peak learning rate.
+        options: The backend's own choices, resolved.
     """
 
     preset: str
     parameters: int
-    steps: int
+    images: int
     batch_size: int
     learning_rate: float
+    options: Mapping[str, str | float]
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return -(-self.images // self.batch_size)
 
 
 @runtime_checkable
@@ -156,9 +186,6 @@ class Backend(Protocol):
     @property
     def presets(self) -> Mapping[str, str]:
         """Names of the presets and what each is for."""
-
-    def default_preset(self, image_size: int) -> str:
-        """The preset to use for a size when none is named."""
 
     def plan(self, request: TrainRequest) -> TrainPlan:
         """What `train` would do. Raises InputError for impossible requests."""

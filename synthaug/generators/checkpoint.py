@@ -19,9 +19,9 @@ class TrainingSummary(BaseModel):
     """What a training came to.
 
     Attributes:
-        steps: Optimiser steps done.
-        planned_steps: Optimiser steps asked for; more than `steps` if time ran out.
         images_seen: Images shown to the network.
+        planned_images: Images that were to be shown; more than `images_seen` if time ran out.
+        steps: Optimiser steps done.
         seconds: Time spent training, over all runs.
         images_per_second: Of the last run.
         loss: Mean training loss over the last hundred steps.
@@ -32,15 +32,20 @@ class TrainingSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int
-    planned_steps: int
     images_seen: int
+    planned_images: int
+    steps: int
     seconds: float
     images_per_second: float
     loss: float
     parameters: int
     precision: str
     hardware: str
+
+    @property
+    def is_complete(self) -> bool:
+        """False if time ran out before all images were shown."""
+        return self.images_seen >= self.planned_images
 
 
 class CheckpointCard(BaseModel):
@@ -55,9 +60,10 @@ class CheckpointCard(BaseModel):
         channels: 1 for grey, 3 for RGB.
         allows_flip: Whether a mirrored image still shows its class.
         split: What it was trained on.
+        ancestors: What the checkpoint was trained on from which this one began, and that one's, newest first.
         training: How.
         settings: The training settings, to be repeated when resuming.
-        weights: sha256 of each weight file, by its path in the folder.
+        weights: sha256 of each file with weights or configuration, by its path in the folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,19 +76,21 @@ class CheckpointCard(BaseModel):
     channels: Literal[1, 3]
     allows_flip: bool
     split: SplitRecord
+    ancestors: tuple[SplitRecord, ...] = ()
     training: TrainingSummary
     settings: dict[str, Any]
     weights: dict[str, str]
 
     @property
     def checkpoint(self) -> str:
-        """One hash over all weights."""
+        """One hash over all weights and their configuration."""
         return sha256_json(self.weights)
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
-    """sha256 of every safetensors file below `folder`, by relative path."""
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*.safetensors"))}
+    """sha256 of every safetensors file below `folder`, and of the configurations beside, by relative path."""
+    paths = sorted([*folder.rglob("*.safetensors"), *folder.glob("*/*config.json")])
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
 
 
 def write_card(folder: Path, card: CheckpointCard) -> None:

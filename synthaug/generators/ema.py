@@ -14,9 +14,18 @@ def averaged_copy(network: nn.Module) -> nn.Module:
     return average
 
 
-def decay_at(step: int, decay: float) -> float:
-    """The decay after `step` updates: min(decay, (1 + step) / (10 + step)); early weights are soon forgotten."""
-    return min(decay, (1 + step) / (10 + step))
+def decay_at(images_seen: int, batch_size: int, half_life: float) -> float:
+    """The decay of the update that follows a batch: 0.5^(batch / (half-life * images seen)).
+
+    The half-life grows with the training, so that the average always spans the same share of it, however long it will
+    be; this is the power-function average of Karras et al. 2024 (EDM2, equation 124) with gamma + 1 = ln 2 / half-life.
+
+    Args:
+        images_seen: Images shown so far, this batch among them.
+        batch_size: Images of the batch.
+        half_life: As a share of the images seen.
+    """
+    return float(0.5 ** (batch_size / (half_life * images_seen)))
 
 
 @torch.no_grad()

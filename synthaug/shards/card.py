@@ -108,14 +108,20 @@ def _summary(manifest: Manifest) -> str:
 
 def _origin(manifest: Manifest) -> str:
     plan, generator = manifest.plan, manifest.plan.generator
-    split = generator.split
-    real = f"{sum(split.class_counts)} images of {split.source} (split seed {split.seed})"
+    first, *former = (
+        f"{sum(split.class_counts)} images of {split.source} (split seed {split.seed})"
+        for split in (generator.split, *generator.ancestors)
+    )
+    before = "".join(f"\n| before that on | {real} |" for real in former)
+    interval = plan.guidance_interval
+    guidance = f"{plan.guidance:g}" + (f" at noise levels {interval[0]:g} to {interval[1]:g}" if interval else "")
+    precision = plan.precision + (", compiled" if plan.compiled else "")
     return f"""| | |
 | --- | --- |
 | generator | {generator.model}, preset {generator.preset}, {generator.parameters:,} parameters |
 | checkpoint | `{generator.checkpoint}` |
-| trained on | {real}, {generator.images_seen:,} images seen |
-| sampler | {plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, {plan.precision}, seed {plan.seed} |"""
+| trained on | {first}, {generator.images_seen:,} images seen |{before}
+| sampler | {plan.sampler}, {plan.steps} steps, guidance {guidance}, {precision}, seed {plan.seed} |"""
 
 
 def _hub_name(source: str) -> str:

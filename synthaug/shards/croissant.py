@@ -74,6 +74,10 @@ def croissant(manifest: Manifest) -> str:
         }
         for record in manifest.shards
     ]
+    sources = [
+        {"@type": "prov:Entity", "name": split.source, "identifier": f"sha256:{split.train_fingerprint}"}
+        for split in (generator.split, *generator.ancestors)
+    ]
     inside = [{"@id": record.name} for record in manifest.shards]
     value = {
         "@context": _CONTEXT,
@@ -96,11 +100,7 @@ def croissant(manifest: Manifest) -> str:
                 "identifier": f"sha256:{generator.checkpoint}",
             },
         },
-        "prov:wasDerivedFrom": {
-            "@type": "prov:Entity",
-            "name": generator.split.source,
-            "identifier": f"sha256:{generator.split.train_fingerprint}",
-        },
+        "prov:wasDerivedFrom": sources[0] if len(sources) == 1 else sources,
         "distribution": [
             *shards,
             _file_set("image-files", f"*.{plan.image_format}", f"image/{plan.image_format}", inside),

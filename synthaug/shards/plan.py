@@ -29,6 +29,8 @@ class GeneratorRecord(BaseModel):
         channels: 1 for grey, 3 for RGB.
         allows_flip: Whether a mirrored image still shows its class.
         split: What it was trained on and what was held out.
+        ancestors: The same of the checkpoint from which its training began, and of that one's, newest first.
+        sampling_version: Version of the code that drew the samples; another version draws other images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,8 @@ class GeneratorRecord(BaseModel):
     channels: Literal[1, 3]
     allows_flip: bool
     split: SplitRecord
+    ancestors: tuple[SplitRecord, ...]
+    sampling_version: int
 
 
 class SetPlan(BaseModel):
@@ -55,7 +59,9 @@ class SetPlan(BaseModel):
         sampler: Name of the sampler.
         steps: Network evaluations per image (twice as many with guidance).
         guidance: Classifier-free guidance weight; 1 is none.
+        guidance_interval: Lowest and highest noise level with guidance; None guides at all.
         precision: Number format of its matrix products, "fp32" or "bf16".
+        compiled: Whether its network was compiled, which rounds differently.
         seed: Seed of the samples.
         class_names: All classes of the generator in label order.
         classes: Labels of the classes drawn, ascending.
@@ -72,7 +78,9 @@ class SetPlan(BaseModel):
     sampler: str
     steps: int
     guidance: float
+    guidance_interval: tuple[float, float] | None
     precision: Literal["fp32", "bf16"]
+    compiled: bool
     seed: int
     class_names: tuple[str, ...] = Field(min_length=1)
     classes: tuple[int, ...] = Field(min_length=1)

@@ -20,12 +20,13 @@ from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime, environment
 from synthaug.core.seeding import derive_seed
 from synthaug.core.storage import check_folder, write_bytes, write_json
-from synthaug.core.types import LabelledImages
+from synthaug.core.types import LabelledImages, SplitRecord
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule, check_same_classes
 from synthaug.data.splits import Splits, leak
 from synthaug.metrics.agreement import Agreement, agreement
 from synthaug.shards.manifest import Manifest
+from synthaug.shards.plan import GeneratorRecord
 from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
 from synthaug.workflows.config import DataConfig, Location
@@ -69,6 +70,9 @@ class ClassifyConfig(RecipeConfig):
     synthetic: Location | None = Field(None, description="A synthetic shard set to mix in, a folder or URL.")
     synthetic_fraction: float | None = Field(
         None, description="Share of each batch that is synthetic, with --synthetic; half if not given."
+    )
+    accept_init: bool = Field(
+        False, description="Accept a generator that began as one of other images, known to hold none of these."
     )
 
 
@@ -129,7 +133,9 @@ class _Inputs:
         if config.out is not None:
             check_folder(config.out, marker=None, kind="unfinished classifier")
         splits = config.splits()
-        synthetic = None if config.synthetic is None else open_synthetic(config.synthetic, splits)[0]
+        synthetic = None
+        if config.synthetic is not None:
+            synthetic, _ = open_synthetic(config.synthetic, splits, accepts_init=config.accept_init)
         datamodule = MixedDataModule(
             splits,
             synthetic,
@@ -152,8 +158,15 @@ def _fraction(config: ClassifyConfig) -> float:
     return fraction
 
 
-def open_synthetic(folder: str | Path, splits: Splits) -> tuple[LabelledImages, Manifest]:
+def open_synthetic(
+    folder: str | Path, splits: Splits, *, accepts_init: bool = False
+) -> tuple[LabelledImages, Manifest]:
     """Reads a shard set that is to be mixed with `splits`, after checking its bytes, its classes and its origin.
+
+    Args:
+        folder: A folder or URL.
+        splits: The real images.
+        accepts_init: Whether its generator may have begun as one of other images.
 
     Raises:
         InputError: If classes or image sizes differ, or the generator saw images that it must not have seen.
@@ -162,12 +175,24 @@ def open_synthetic(folder: str | Path, splits: Splits) -> tuple[LabelledImages, 
     verify_set(folder)
     synthetic, manifest = read_set(folder)
     check_same_classes(splits.train, synthetic)
-    if reason := leak(manifest.plan.generator.split, splits.record):
-        raise InputError(
-            f"{folder} must not be used with this split: {reason}. Train a generator with the same --data, "
-            "--split-seed and --fraction or --per-class-real, and generate from it."
-        )
+    _check_origin(str(folder), manifest.plan.generator, splits.record, accepts_init=accepts_init)
     return synthetic, manifest
+
+
+def _check_origin(folder: str, generator: GeneratorRecord, record: SplitRecord, *, accepts_init: bool) -> None:
+    source = record.source_fingerprint
+    foreign = [former for former in generator.ancestors if former.source_fingerprint != source]
+    if foreign and not accepts_init:
+        raise InputError(
+            f"{folder}: its generator began as one of other images ({foreign[0].source}); nothing shows that they hold "
+            "no validation or test images of this split. If you know that they do not, give --accept-init."
+        )
+    for trained_on in (generator.split, *(former for former in generator.ancestors if former not in foreign)):
+        if reason := leak(trained_on, record):
+            raise InputError(
+                f"{folder} must not be used with this split: {reason}. Train a generator with the same --data, "
+                "--split-seed and --fraction or --per-class-real, and generate from it."
+            )
 
 
 def plan_classification(config: ClassifyConfig) -> ClassifyPlan:

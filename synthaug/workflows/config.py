@@ -18,6 +18,8 @@ from synthaug.data.sources import Source, load_source
 from synthaug.data.splits import Splits, make_splits
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)([smh]?)$")
+_COUNT = re.compile(r"^(\d[\d_]*(?:\.\d+)?)([kKmM]?)$")
+_MULTIPLES = {"": 1, "k": 1000, "m": 1_000_000}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -31,6 +33,17 @@ def parse_duration(value: object) -> object:
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
+def parse_count(value: object) -> object:
+    """A number from `2M`, `500k` or `1_000_000`; other types pass through to validation."""
+    if not isinstance(value, str):
+        return value
+    match = _COUNT.match(value.strip())
+    if match is None:
+        raise ValueError(f"a count like 50000, 500k or 2M is needed, found {value!r}")
+    return round(float(match.group(1).replace("_", "")) * _MULTIPLES[match.group(2).lower()])
+
+
+Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 #: A path or a URL (s3://, gs://, hf://, http://).
 Location = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
@@ -61,6 +74,8 @@ class Settings(BaseModel):
             flag = f"--{name.replace('_', '-')}"
             if isinstance(value, bool):
                 words.append(flag if value else f"--no-{flag[2:]}")
+            elif isinstance(value, list):
+                words.extend([flag, ",".join(map(str, value))])
             elif value is not None:
                 words.extend([flag, str(value)])
         return words
@@ -149,7 +164,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _explain(config: type[Settings], detail: Any) -> str:
     name = ".".join(map(str, detail["loc"]))
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{name.partition('.')[0].replace('_', '-')}"
     if detail["type"] == "extra_forbidden":
         return f"unknown setting {name!r}; known: {', '.join(config.model_fields)}"
     if detail["type"] == "missing":

@@ -30,7 +30,16 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
+def _as_pair(value: object) -> object:
+    """Two numbers from `0.3,5`; other types pass through to validation."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if isinstance(parts, list) and len(parts) != 2:
+        raise ValueError(f"two numbers with a comma between them are needed, like 0.3,5; found {value!r}")
+    return parts
+
+
 Numbers = Annotated[str, BeforeValidator(_as_text)]
+Interval = Annotated[tuple[float, float], BeforeValidator(_as_pair)]
 
 
 class DrawConfig(WorkflowConfig):
@@ -47,6 +56,12 @@ class DrawConfig(WorkflowConfig):
     sampler: str | None = Field(None, description="Sampler; the generator's default if not given.")
     steps: int | None = Field(None, description="Sampling steps; the generator's default if not given.")
     guidance: float | None = Field(None, description="Classifier-free guidance weight; 1 is none.")
+    guidance_interval: Interval | None = Field(
+        None, description="Noise levels LOW,HIGH (standard deviations, images in -1..1) to guide at; all if not given."
+    )
+    compile: bool = Field(
+        False, description="Compile the network first (torch.compile): a minute or two once, then faster."
+    )
     shard_size: int = Field(1000, ge=1, le=10_000, description="Images per shard.")
     batch_size: int | None = Field(
         None, ge=1, description=f"Images sampled at once, at most a shard; {DEFAULT_BATCH_SIZE} if not given."
@@ -82,13 +97,14 @@ class Drawing:
             InputError: For settings that this generator cannot draw with.
         """
         found = find_checkpoint(config.model)
-        runtime = config.runtime()
+        runtime = Runtime.resolve(config.device, config.precision, compiled=config.compile)
         generator = load_backend(found.card.model).load(found.folder, runtime)
         spec, default = generator.spec, generator.default_settings
         settings = SamplerSettings(
             sampler=default.sampler if config.sampler is None else config.sampler,
             steps=default.steps if config.steps is None else config.steps,
             guidance=default.guidance if config.guidance is None else config.guidance,
+            guidance_interval=config.guidance_interval or default.guidance_interval,
         )
         generator.check_settings(settings)
         classes = chosen_classes(config.classes, spec.class_names)
@@ -110,11 +126,15 @@ class Drawing:
                 channels=1 if spec.channels == 1 else 3,
                 allows_flip=spec.allows_flip,
                 split=spec.split,
+                ancestors=spec.ancestors,
+                sampling_version=spec.sampling_version,
             ),
             sampler=settings.sampler,
             steps=settings.steps,
             guidance=settings.guidance,
+            guidance_interval=settings.guidance_interval,
             precision=runtime.precision,
+            compiled=runtime.compiled,
             seed=config.seed,
             class_names=spec.class_names,
             classes=classes,
@@ -140,13 +160,21 @@ class Drawing:
         """
         hints = [model] if model is not None else [_former_model(folder)]
         found = find_by_hash(plan.generator.checkpoint, [hint for hint in hints if hint])
-        runtime = Runtime.resolve(device, plan.precision)
-        return cls(found, load_backend(found.card.model).load(found.folder, runtime), plan)
+        runtime = Runtime.resolve(device, plan.precision, compiled=plan.compiled)
+        generator = load_backend(found.card.model).load(found.folder, runtime)
+        spec = generator.spec
+        if spec.sampling_version != plan.generator.sampling_version:
+            raise InputError(
+                f"{folder} was drawn by version {plan.generator.sampling_version} of the {spec.model} sampler, this is "
+                f"version {spec.sampling_version}, which draws other images; make the set again"
+            )
+        return cls(found, generator, plan)
 
     @property
     def settings(self) -> SamplerSettings:
         """The sampler's settings."""
-        return SamplerSettings(self.plan.sampler, self.plan.steps, self.plan.guidance)
+        plan = self.plan
+        return SamplerSettings(plan.sampler, plan.steps, plan.guidance, plan.guidance_interval)
 
 
 def _former_model(folder: Folder) -> str:

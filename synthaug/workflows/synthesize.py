@@ -215,7 +215,8 @@ def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequ
     if work.is_finished:
         return work
     # So that the file makes the same set again, whoever started this run and however the work is shared.
-    resolved = {name: getattr(plan, name) for name in ("sampler", "steps", "guidance", "precision", "batch_size")}
+    names = ("sampler", "steps", "guidance", "guidance_interval", "precision", "batch_size")
+    resolved = {name: getattr(plan, name) for name in names}
     whole = config.model_copy(update={"mode": "incremental", "shards": None, **resolved})
     folder.write("config.yaml", whole.to_yaml().encode())
     return work

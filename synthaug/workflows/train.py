@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from synthaug.core.console import log
+from synthaug.core.console import log, stderr
 from synthaug.core.errors import InputError
+from synthaug.core.processes import is_main_process
+from synthaug.core.runtime import Runtime
 from synthaug.core.storage import check_folder
+from synthaug.data.splits import Splits
 from synthaug.generators.base import LoggerName, TrainPlan, TrainRequest, load_backend
 from synthaug.generators.checkpoint import CARD_NAME, TrainingSummary, read_card
-from synthaug.workflows.config import DataConfig, Duration
+from synthaug.workflows.checkpoints import find_checkpoint
+from synthaug.workflows.config import Count, DataConfig, Duration
+from synthaug.workflows.judge import Judge
 
 _STATE = Path("training") / "state.ckpt"
+#: Measurements during a training that measures itself on a GPU.
+_LOOKS = 20
+#: Below this many images, a training on a GPU is over before compiling has paid.
+_WORTH_COMPILING = 500_000
 
 
 class TrainConfig(DataConfig):
@@ -24,14 +34,38 @@ class TrainConfig(DataConfig):
     model: str = Field("ddpm", description="Kind of generator; see `synthaug models`.")
     out: Path = Field(description="Folder for the checkpoint, its logs and its sample grids.")
     preset: str | None = Field(None, description="Network and training settings; chosen by image size if not given.")
-    steps: int | None = Field(None, description="Optimiser steps in all, instead of the preset's.")
+    images: Count | None = Field(
+        None, description="Images to show to the network in all (500k, 2M), instead of the preset's."
+    )
     batch_size: int | None = Field(None, description="Images per step, instead of the preset's.")
     learning_rate: float | None = Field(None, description="Peak learning rate, instead of the preset's.")
+    dropout: float | None = Field(None, description="Share of activations dropped, instead of the preset's.")
+    ema_half_life: float | None = Field(
+        None, description="Half-life of the weight average as a share of the images seen, instead of the preset's."
+    )
+    objective: Literal["epsilon", "v", "edm"] | None = Field(
+        None, description="What a diffusion network predicts, instead of the preset's choice."
+    )
+    schedule: Literal["cosine", "linear"] | None = Field(
+        None, description="Noise schedule of epsilon and v (default: cosine)."
+    )
+    min_snr: float | None = Field(None, description="Gamma of Min-SNR loss weighting for epsilon and v, such as 5.")
     label_dropout: float = Field(0.1, description="Probability of hiding a label, for classifier-free guidance.")
+    init: str | None = Field(
+        None, description="Checkpoint to begin from, for other images or classes: a folder or a packaged name."
+    )
     max_time: Duration | None = Field(
         None, description="Stop after this long (90s, 9m, 1h); continue with --resume auto."
     )
-    grid_every: int = Field(500, description="Steps between two sample grids.")
+    grid_every: Count | None = Field(None, description="Images between two sample grids; ten grids if not given.")
+    watch_every: Count | None = Field(
+        None,
+        description="Images between two measurements of samples by a small classifier (Frechet distance to the "
+        "validation images, share recognised); twenty in all on a GPU if not given, none on a CPU.",
+    )
+    compile: bool | None = Field(
+        None, description="Compile the network with torch.compile; if not given, on a GPU where the training is long."
+    )
     resume: str | None = Field(
         None, description="auto continues the training in --out if there is one; PATH a state file."
     )
@@ -63,31 +97,34 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     Raises:
         InputError: For any setting that `train` would refuse.
     """
-    return load_backend(config.model).plan(_request(config))
+    return _Job.of(config).plan
 
 
 def train(config: TrainConfig) -> TrainResult:
-    """Train a generator on the training part of a source; resumable.
+    """Train a generator on the training part of a source; resumable, on any number of processes.
 
     Raises:
         InputError: For impossible settings, or if the folder holds another training.
-        TrainingError: If the loss is no longer a number.
+        TrainingError: If the loss is no longer a number, or has risen far above what it was.
     """
-    backend = load_backend(config.model)
-    request = _request(config)
-    plan = backend.plan(request)
+    if not is_main_process():
+        stderr.quiet = True
+    job = _Job.of(config)
+    request, plan = job.request, job.plan
     images, runtime = request.images, request.runtime
+    choices = ", ".join(f"{name} {value}" for name, value in plan.options.items())
     log(
-        f"{config.model} preset {plan.preset}: {plan.parameters / 1e6:.2f} M parameters, {len(images)} images of "
-        f"{len(images.class_names)} classes, {plan.steps} steps of {plan.batch_size} on {runtime.device} in "
-        f"{runtime.precision}"
+        f"{config.model} preset {plan.preset} ({choices}): {plan.parameters / 1e6:.2f} M parameters, {len(images)} "
+        f"images of {len(images.class_names)} classes; {plan.images:,} images to be shown in {plan.steps} steps of "
+        f"{plan.batch_size} on {runtime.device} in {runtime.precision}{', compiled' if runtime.compiled else ''}"
     )
-    config.save(config.out)
-    backend.train(request)
+    if is_main_process():
+        config.save(config.out)
+    load_backend(config.model).train(job.monitored())
     card = read_card(config.out)
     return TrainResult(
         checkpoint=config.out,
-        is_complete=card.training.steps >= card.training.planned_steps,
+        is_complete=card.training.is_complete,
         training=card.training,
         loss_curve=read_loss_curve(config.out),
     )
@@ -104,45 +141,78 @@ def read_loss_curve(checkpoint: Path) -> list[tuple[int, float]]:
     return sorted(points.items())
 
 
-def _request(config: TrainConfig) -> TrainRequest:
-    backend = load_backend(config.model)
-    splits = config.splits()
-    size = splits.train.image_size
-    return TrainRequest(
-        images=splits.train,
-        split=splits.record,
-        allows_flip=splits.allows_flip,
-        preset=config.preset or backend.default_preset(size),
-        out=config.out,
-        runtime=config.runtime(),
-        seed=config.seed,
-        steps=config.steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        label_dropout=config.label_dropout,
-        max_time=config.max_time,
-        grid_every=config.grid_every,
-        resume_from=_state_to_resume(config),
-        logger=config.logger,
-    )
+@dataclass(frozen=True)
+class _Job:
+    """A request with what it comes to, and the split it was made from."""
+
+    config: TrainConfig
+    splits: Splits
+    request: TrainRequest
+    plan: TrainPlan
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> _Job:
+        backend, splits = load_backend(config.model), config.splits()
+        names = ("objective", "schedule", "min_snr")
+        request = TrainRequest(
+            images=splits.train,
+            split=splits.record,
+            allows_flip=splits.allows_flip,
+            preset=config.preset,
+            out=config.out,
+            runtime=Runtime.resolve(config.device, config.precision, compiled=bool(config.compile)),
+            seed=config.seed,
+            budget=config.images,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            dropout=config.dropout,
+            ema_half_life=config.ema_half_life,
+            options={name: value for name in names if (value := getattr(config, name)) is not None},
+            label_dropout=config.label_dropout,
+            init=None if config.init is None else find_checkpoint(config.init).folder,
+            max_time=config.max_time,
+            grid_every=config.grid_every,
+            monitor_every=config.watch_every,
+            resume_from=_state_to_resume(config),
+            logger=config.logger,
+        )
+        plan = backend.plan(request)
+        if request.runtime.device == "cuda":
+            runtime, every = request.runtime, request.monitor_every
+            if config.compile is None:
+                runtime = replace(runtime, compiled=plan.images >= _WORTH_COMPILING)
+            request = replace(request, runtime=runtime, monitor_every=every or max(1, plan.images // _LOOKS))
+        return cls(config, splits, request, plan)
+
+    def monitored(self) -> TrainRequest:
+        """The request, with a judge trained for it if samples are to be measured."""
+        if self.request.monitor_every is None or not is_main_process():  # only the first looks at samples
+            return self.request
+        judge = Judge.trained(self.splits, self.request.runtime)
+        log(f"the judge of samples classifies {100 * judge.validation_accuracy:.1f} % of the validation images right")
+        return replace(self.request, monitor=judge.figures)
 
 
 def _state_to_resume(config: TrainConfig) -> Path | None:
     own = config.out / _STATE
-    if not (config.out / CARD_NAME).exists():
+    if config.resume is not None and config.resume != "auto":
+        path = Path(config.resume)
+        path = path / _STATE if path.is_dir() else path
+        if not path.is_file():
+            raise InputError(f"--resume {config.resume}: no training state there ({path})")
+        return path
+    if is_main_process():  # The others come when it may have begun.
+        _check_out(config, own)
+    return own if config.resume == "auto" and own.exists() else None
+
+
+def _check_out(config: TrainConfig, own: Path) -> None:
+    is_checkpoint = (config.out / CARD_NAME).exists()
+    if not is_checkpoint:
         check_folder(config.out, marker=str(_STATE.parent), kind="training")
-    if config.resume is None:
-        if own.exists() or (config.out / CARD_NAME).exists():
-            raise InputError(
-                f"{config.out} already holds a training; continue it with --resume auto, or choose another --out"
-            )
-        return None
-    if config.resume == "auto":
-        if not own.exists() and (config.out / CARD_NAME).exists():
-            raise InputError(f"{config.out} holds a finished checkpoint without training state; choose another --out")
-        return own if own.exists() else None
-    path = Path(config.resume)
-    path = path / _STATE if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"--resume {config.resume}: no training state there ({path})")
-    return path
+    if config.resume is None and (own.exists() or is_checkpoint):
+        raise InputError(
+            f"{config.out} already holds a training; continue it with --resume auto, or choose another --out"
+        )
+    if config.resume == "auto" and is_checkpoint and not own.exists():
+        raise InputError(f"{config.out} holds a finished checkpoint without training state; choose another --out")

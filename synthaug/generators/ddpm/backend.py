@@ -11,13 +11,16 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from synthaug.core.errors import DamageError
+from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime
 from synthaug.generators.base import Generator, GeneratorSpec, Noise, SamplerSettings, TrainPlan, TrainRequest
-from synthaug.generators.checkpoint import read_card, verify_weights
-from synthaug.generators.ddpm import sampler
-from synthaug.generators.ddpm.diffusion import SCHEDULER, cosine_alphas_cumprod
-from synthaug.generators.ddpm.network import PRESETS
+from synthaug.generators.checkpoint import read_card
+from synthaug.generators.ddpm import sampler, settings
+from synthaug.generators.ddpm.network import PRESETS, build_network, load_network
+from synthaug.generators.ddpm.process import Process
+
+#: Raised whenever the same settings draw other images than before.
+SAMPLING_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -27,22 +30,23 @@ class DDPMGenerator:
     Attributes:
         spec: What it makes.
         default_settings: Sampler settings to use unless told otherwise.
+        network: The U-Net.
+        process: Its noise process.
     """
 
     spec: GeneratorSpec
     default_settings: SamplerSettings
-    _network: Any
+    network: Any
+    process: Process
     _runtime: Runtime
 
     def check_settings(self, settings: SamplerSettings) -> None:
         """Raises InputError for an unknown sampler, or steps or guidance out of range."""
-        sampler.check_settings(settings)
+        sampler.sampler_levels(self.process, settings)
 
     def sample(self, labels: Int64[Tensor, " n"], noise: Noise, settings: SamplerSettings) -> UInt8[Tensor, "n c h w"]:
         """Draws one uint8 image per label; see `synthaug.generators.ddpm.sampler.sample_images`."""
-        return sampler.sample_images(
-            self._network, SCHEDULER, cosine_alphas_cumprod(), labels, noise, settings, self._runtime
-        )
+        return sampler.sample_images(self.network, self.process, labels, noise, settings, self._runtime)
 
 
 class DDPMBackend:
@@ -53,23 +57,24 @@ class DDPMBackend:
         """Names of the presets and what each is for."""
         return {name: preset.purpose for name, preset in PRESETS.items()}
 
-    def default_preset(self, image_size: int) -> str:
-        """`digits` up to 16 pixels, `cpu` above."""
-        return "digits" if image_size <= 16 else "cpu"
-
     def plan(self, request: TrainRequest) -> TrainPlan:
         """Resolves the preset's numbers and counts the parameters.
 
         Raises:
             InputError: For anything that `train` would refuse.
         """
-        from synthaug.generators.ddpm.training import network_for, resolve
+        from synthaug.generators.ddpm.training import check
 
-        preset = resolve(request)
+        choices, images = check(request), request.images
+        preset = choices.preset
         with torch.device("meta"):
-            network = network_for(preset, request)
+            network = build_network(
+                preset, image_size=images.image_size, channels=images.channels, classes=len(images.class_names)
+            )
         parameters = sum(weight.numel() for weight in network.parameters())
-        return TrainPlan(request.preset, parameters, preset.steps, preset.batch_size, preset.learning_rate)
+        return TrainPlan(
+            choices.preset_name, parameters, preset.images, preset.batch_size, preset.learning_rate, choices.options
+        )
 
     def train(self, request: TrainRequest) -> Path:
         """Trains and writes a checkpoint folder; see `synthaug.generators.ddpm.training.train`."""
@@ -84,16 +89,16 @@ class DDPMBackend:
             InputError: If the folder is not a DDPM checkpoint.
             DamageError: If weights are not those of the card.
         """
-        from diffusers import UNet2DModel
-
         card = read_card(folder)
-        verify_weights(folder, card)
         try:
-            network = UNet2DModel.from_pretrained(
-                folder, subfolder="unet", use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DamageError(f"{folder}: the network could not be loaded: {error}") from error
+            process = settings.process_of(card.settings)
+        except KeyError as error:
+            raise InputError(f"{folder} was made by an earlier version of this program; train it again") from error
+        network = load_network(folder, card).eval().requires_grad_(False)
+        network = network.to(runtime.device, memory_format=runtime.memory_format)
+        if runtime.compiled:
+            # A graph for each batch size: one for all would round as the sizes met before have it.
+            network = torch.compile(network, dynamic=False)
         spec = GeneratorSpec(
             model=card.model,
             class_names=card.class_names,
@@ -102,9 +107,10 @@ class DDPMBackend:
             checkpoint=card.checkpoint,
             allows_flip=card.allows_flip,
             split=card.split,
+            ancestors=card.ancestors,
+            sampling_version=SAMPLING_VERSION,
         )
-        network = network.to(runtime.device).eval().requires_grad_(False)
-        return DDPMGenerator(spec, sampler.DEFAULT_SETTINGS, network, runtime)
+        return DDPMGenerator(spec, sampler.DEFAULT_SETTINGS, network, process, runtime)
 
 
 BACKEND = DDPMBackend()

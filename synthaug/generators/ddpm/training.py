@@ -5,35 +5,30 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import math
 import pickle
-import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from safetensors import SafetensorError
 
-from synthaug.core.console import progress
-from synthaug.core.errors import DamageError, InputError, StorageError
-from synthaug.core.pixels import encode_png, grid
-from synthaug.core.runtime import Runtime, hardware
-from synthaug.core.seeding import SampleNoise, derive_seed
-from synthaug.core.storage import check_same_settings, disk_errors, write_bytes, write_json
+from synthaug.core.console import log, progress
+from synthaug.core.errors import DamageError, InputError, TrainingError
+from synthaug.core.processes import is_main_process, launched_processes
+from synthaug.core.seeding import derive_seed
+from synthaug.core.storage import check_same_settings, write_json
 from synthaug.core.training import TrainingState, fit
 from synthaug.generators.base import LoggerName, TrainRequest
-from synthaug.generators.checkpoint import CheckpointCard, TrainingSummary, read_card, weight_hashes, write_card
-from synthaug.generators.ddpm import sampler
-from synthaug.generators.ddpm.diffusion import SCHEDULER
-from synthaug.generators.ddpm.network import PRESETS, Preset, build_network, check_size
+from synthaug.generators.checkpoint import read_card
+from synthaug.generators.ddpm.export import begin_from, write_checkpoint
+from synthaug.generators.ddpm.network import build_network
+from synthaug.generators.ddpm.settings import Choices, resolve
 from synthaug.generators.ddpm.task import DDPMTask
+from synthaug.generators.ddpm.watch import Grids, Monitoring, StopOnDivergence
 
-_GRID_CLASSES, _GRID_PER_CLASS = 10, 8
+_GRIDS = 10
 _SETTINGS_NAME = "settings.json"
 
 
@@ -47,151 +42,131 @@ class _Endless(torch.utils.data.IterableDataset[int]):
             step += 1
 
 
-class _Grids(Callback):
-    """Writes a grid of samples from the same noise every few steps."""
-
-    def __init__(self, folder: Path, every: int, card: CheckpointCard, runtime: Runtime) -> None:
-        self._folder, self._every, self._runtime = folder, every, runtime
-        classes = min(_GRID_CLASSES, len(card.class_names))
-        self._samples = [(label, index) for label in range(classes) for index in range(_GRID_PER_CLASS)]
-        self._shape = (int(card.channels), card.image_size, card.image_size)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step % self._every == 0:
-            self._write(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, pl_module)
-
-    def _write(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or not isinstance(task, DDPMTask):
-            return
-        images = sampler.sample_images(
-            task.average,
-            SCHEDULER,
-            task.alphas_cumprod,
-            torch.tensor([label for label, _ in self._samples]),
-            SampleNoise(0, self._samples, self._shape),
-            sampler.DEFAULT_SETTINGS,
-            self._runtime,
-        )
-        picture = grid(images, _GRID_PER_CLASS, scale=max(1, 32 // self._shape[2]))
-        write_bytes(self._folder / f"step-{trainer.global_step:07d}.png", encode_png(picture))
-
-
 def train(request: TrainRequest) -> Path:
     """Trains and writes a checkpoint folder that stock diffusers can load.
 
     Besides the checkpoint, the folder gets `training/` (state for resuming), `logs/` (CSV, and TensorBoard where
-    it is installed) and `grids/` (samples from fixed noise).
+    it is installed) and `grids/` (samples from fixed noise). A training that goes wrong leaves the checkpoint of its
+    last good state, if it has one.
 
     Raises:
         InputError: For impossible settings, or a state to resume from that was made with others.
-        DamageError: If that state cannot be read.
-        TrainingError: If the loss is no longer a number.
+        DamageError: If that state or the checkpoint to begin from cannot be read.
+        TrainingError: If the loss is no longer a number, or has risen far above what it was.
     """
-    preset, runtime = resolve(request), request.runtime
-    settings = _settings(request, preset)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed("initialise", request.seed))
-        network = network_for(preset, request)
-    task = DDPMTask(
-        network,
-        request.images,
-        allows_flip=request.allows_flip,
-        batch_size=preset.batch_size,
-        learning_rate=preset.learning_rate,
-        steps=preset.steps,
-        ema_decay=preset.ema_decay,
-        label_dropout=request.label_dropout,
-        seed=request.seed,
-    )
-    card = _unfinished_card(request, settings, task)
-    write_json(request.out / "training" / _SETTINGS_NAME, settings)
+    choices = check(request)
+    task = make_task(request, choices)
     state = request.out / "training" / "state.ckpt"
+    if is_main_process():
+        write_json(request.out / "training" / _SETTINGS_NAME, choices.settings(request))
     done_before = 0 if request.resume_from is None else _steps_in(request.resume_from)
     # A training that was stopped after its last step has a state, but no checkpoint yet.
-    if done_before < preset.steps or _exported_steps(request.out) < done_before:
-        with progress("training ddpm", preset.steps) as advance:
-            fit(
-                task,
-                torch.utils.data.DataLoader(_Endless(), batch_size=None),
-                runtime=runtime,
-                steps=preset.steps,
-                root=request.out,
-                on_step=advance,
-                max_time=request.max_time,
-                callbacks=[TrainingState(state), _Grids(request.out / "grids", request.grid_every, card, runtime)],
-                loggers=_loggers(request.out, request.logger),
-                resume_from=request.resume_from,
+    if done_before < task.steps or _exported_images(request.out) < done_before * task.batch_size:
+        try:
+            with progress("training ddpm", task.steps * task.batch_size) as advance:
+                fit(
+                    task,
+                    torch.utils.data.DataLoader(_Endless(), batch_size=None),
+                    runtime=request.runtime,
+                    steps=task.steps,
+                    root=request.out,
+                    on_step=lambda step: advance(step * task.batch_size),
+                    max_time=request.max_time,
+                    callbacks=_callbacks(request, task, state),
+                    loggers=_loggers(request.out, request.logger),
+                    resume_from=request.resume_from,
+                    shares_batches=True,
+                )
+        except TrainingError:
+            _keep_last_good(state, task, request, choices)
+            raise
+        if is_main_process():
+            images = task.images_seen() - done_before * task.batch_size
+            write_checkpoint(
+                request.out, task, request, choices, images / max(1e-9, task.total_seconds() - task.seconds)
             )
-        _export(task, card, request.out, settings, done_before)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # so that all find the checkpoint
     return request.out
 
 
-def resolve(request: TrainRequest) -> Preset:
-    """The preset with the request's own numbers in place.
+def check(request: TrainRequest) -> Choices:
+    """Resolves a request.
 
     Raises:
-        InputError: If the preset is unknown, the image size does not suit it, a number is out of range, or the state to
-            resume from was made with other settings.
+        InputError: For anything that `train` would refuse.
+        DamageError: If the settings of the state to resume from cannot be read.
     """
-    preset = PRESETS.get(request.preset)
-    check_size(preset, request.images.image_size)
-    steps = preset.steps if request.steps is None else request.steps
-    batch_size = preset.batch_size if request.batch_size is None else request.batch_size
-    learning_rate = preset.learning_rate if request.learning_rate is None else request.learning_rate
-    for flag, value in {"--steps": steps, "--batch-size": batch_size, "--grid-every": request.grid_every}.items():
-        if value < 1:
-            raise InputError(f"{flag} must be at least 1, found {value}")
-    if not 0 < learning_rate < math.inf:
-        raise InputError(f"--learning-rate must be positive, found {learning_rate}")
-    if not 0.0 <= request.label_dropout < 1.0:
-        raise InputError(f"--label-dropout must lie in [0, 1), found {request.label_dropout}")
-    if request.logger in ("tensorboard", "wandb") and importlib.util.find_spec(request.logger) is None:
-        package = request.logger
-        raise InputError(f"--logger {package} needs a package; install it with: pip install 'synthaug[{package}]'")
-    preset = replace(preset, steps=steps, batch_size=batch_size, learning_rate=learning_rate)
+    choices = resolve(request)
+    here, machines = launched_processes()
+    if choices.preset.batch_size % (here * machines):
+        raise InputError(
+            f"--batch-size must be divisible by the number of processes, {here * machines}, which share each batch; "
+            f"found {choices.preset.batch_size}"
+        )
     if request.resume_from is not None:
-        _check_same_training(request.resume_from, _settings(request, preset))
-    return preset
+        _check_same_training(request.resume_from, choices.settings(request))
+    return choices
 
 
-def network_for(preset: Preset, request: TrainRequest) -> Any:
-    """A new network for the images of the request."""
+def make_task(request: TrainRequest, choices: Choices) -> DDPMTask:
+    """The network, new or from a checkpoint, with its training.
+
+    Raises:
+        DamageError: If the checkpoint to begin from is damaged.
+    """
     images = request.images
-    return build_network(
-        preset, image_size=images.image_size, channels=images.channels, classes=len(images.class_names)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed("initialise", request.seed))
+        network = build_network(
+            choices.preset, image_size=images.image_size, channels=images.channels, classes=len(images.class_names)
+        )
+    if request.init is not None:
+        begin_from(network, request.init, images.class_names)
+    return DDPMTask(
+        network,
+        choices.process,
+        images,
+        choices.preset,
+        allows_flip=request.allows_flip,
+        label_dropout=request.label_dropout,
+        seed=request.seed,
+        runtime=request.runtime,
     )
 
 
-def _settings(request: TrainRequest, preset: Preset) -> dict[str, Any]:
-    return {
-        "model": "ddpm",
-        "preset": request.preset,
-        "batch_size": preset.batch_size,
-        "learning_rate": preset.learning_rate,
-        "ema_decay": preset.ema_decay,
-        "label_dropout": request.label_dropout,
-        "allows_flip": request.allows_flip,
-        "seed": request.seed,
-        "steps": preset.steps,
-        "train_fingerprint": request.split.train_fingerprint,
-    }
+def _callbacks(request: TrainRequest, task: DDPMTask, state: Path) -> list[Callback]:
+    every = request.grid_every or max(1, task.steps * task.batch_size // _GRIDS)
+    classes, runtime = len(request.images.class_names), request.runtime
+    # The state comes last: what the others object to is never saved.
+    callbacks: list[Callback] = [StopOnDivergence(), Grids(request.out / "grids", every, classes, runtime)]
+    if request.monitor is not None and request.monitor_every is not None:
+        callbacks.append(Monitoring(request.monitor, request.monitor_every, classes, runtime))
+    return [*callbacks, TrainingState(state)]
+
+
+def _keep_last_good(state: Path, task: DDPMTask, request: TrainRequest, choices: Choices) -> None:
+    """Makes the last saved state the checkpoint."""
+    if not state.is_file() or not is_main_process():
+        return
+    saved = torch.load(state, map_location=task.device, weights_only=True)
+    good = make_task(request, choices)
+    good.load_state_dict(saved["state_dict"])
+    good.on_load_checkpoint(saved)
+    write_checkpoint(request.out, good, request, choices, good.images_seen() / max(1e-9, good.seconds))
+    log(f"{request.out} keeps the state after {good.images_seen():,} images, before that")
 
 
 def _check_same_training(state: Path, settings: dict[str, Any]) -> None:
     path = state.with_name(_SETTINGS_NAME)
     if not path.is_file():
         raise InputError(f"{state} cannot be resumed: {path.name} is missing beside it")
-    steps = {"steps": settings["steps"]}  # The one setting that may change: a training can be made longer.
+    images = {"images": settings["images"]}  # The one setting that may change: a training can be made longer.
     try:
         before = json.loads(path.read_text())
     except ValueError as error:
         raise DamageError(f"{path} is damaged: it is not JSON; train into another folder") from error
-    check_same_settings({**before, **steps}, settings, str(state))
+    check_same_settings({**before, **images}, settings, str(state))
 
 
 def _steps_in(state: Path) -> int:
@@ -202,9 +177,9 @@ def _steps_in(state: Path) -> int:
         raise DamageError(f"{state} is damaged or no training state; train into another folder") from error
 
 
-def _exported_steps(out: Path) -> int:
+def _exported_images(out: Path) -> int:
     with contextlib.suppress(InputError):
-        return read_card(out).training.steps
+        return read_card(out).training.images_seen
     return 0
 
 
@@ -215,65 +190,3 @@ def _loggers(out: Path, name: LoggerName) -> list[Logger]:
     if name == "wandb":
         loggers.append(WandbLogger(save_dir=str(out), project="synthaug"))
     return loggers
-
-
-def _unfinished_card(request: TrainRequest, settings: dict[str, Any], task: DDPMTask) -> CheckpointCard:
-    images = request.images
-    training = TrainingSummary(
-        steps=0,
-        planned_steps=settings["steps"],
-        images_seen=0,
-        seconds=0.0,
-        images_per_second=0.0,
-        loss=0.0,
-        parameters=sum(weight.numel() for weight in task.network.parameters()),
-        precision=request.runtime.precision,
-        hardware=hardware(),
-    )
-    return CheckpointCard(
-        model="ddpm",
-        preset=request.preset,
-        class_names=images.class_names,
-        image_size=images.image_size,
-        channels=1 if images.channels == 1 else 3,
-        allows_flip=request.allows_flip,
-        split=request.split,
-        training=training,
-        settings=settings,
-        weights={},
-    )
-
-
-@contextlib.contextmanager
-def _export_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except SafetensorError as error:  # Its own words for a full disk.
-        raise StorageError(f"could not write the weights in {out}: {error}. Make room, then --resume auto.") from error
-    finally:
-        shutil.rmtree(out / ".export", ignore_errors=True)
-
-
-def _export(task: DDPMTask, card: CheckpointCard, out: Path, settings: dict[str, Any], done_before: int) -> None:
-    from diffusers import DDPMPipeline, DDPMScheduler
-
-    temporary = out / ".export"
-    with _export_errors(out), disk_errors(out):
-        DDPMPipeline(task.average, DDPMScheduler(**SCHEDULER)).save_pretrained(temporary, safe_serialization=True)
-        for path in sorted(temporary.rglob("*")):
-            if path.is_file():
-                target = out / path.relative_to(temporary)
-                target.parent.mkdir(exist_ok=True)
-                path.replace(target)
-    steps, seconds = task.trainer.global_step, task.total_seconds()
-    batch_size = int(settings["batch_size"])
-    training = card.training.model_copy(
-        update={
-            "steps": steps,
-            "images_seen": steps * batch_size,
-            "seconds": round(seconds, 1),
-            "images_per_second": round((steps - done_before) * batch_size / max(1e-9, seconds - task.seconds), 1),
-            "loss": task.recent_loss(),
-        }
-    )
-    write_card(out, card.model_copy(update={"training": training, "weights": weight_hashes(out)}))

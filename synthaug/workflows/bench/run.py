@@ -50,6 +50,9 @@ class BenchConfig(RecipeConfig):
     synthetic_fraction: float = Field(
         0.5, description="Share of each batch that is synthetic in mixed arms, in (0, 1]."
     )
+    accept_init: bool = Field(
+        False, description="Accept a generator that began as one of other images, known to hold none of these."
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class _Study:
         recipe = config.resolved_recipe()
         synthetic_share(recipe.batch_size, config.synthetic_fraction)  # refuses a mixed arm without synthetic images
         splits = config.splits()
-        synthetic, manifest = open_synthetic(config.synthetic, splits)
+        synthetic, manifest = open_synthetic(config.synthetic, splits, accepts_init=config.accept_init)
         inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())
         settings = {
             "data": splits.record.model_dump(mode="json"),

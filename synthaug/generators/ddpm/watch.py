@@ -1,0 +1,129 @@
+"""What is looked at while a DDPM trains: sample grids, figures of samples, and whether it still learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from jaxtyping import Int64, UInt8
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from synthaug.core.errors import TrainingError
+from synthaug.core.pixels import encode_png, grid
+from synthaug.core.runtime import Runtime
+from synthaug.core.seeding import SampleNoise
+from synthaug.core.storage import write_bytes
+from synthaug.generators.base import Monitor
+from synthaug.generators.ddpm import sampler
+from synthaug.generators.ddpm.task import DDPMTask
+
+_GRID_CLASSES, _GRID_PER_CLASS = 10, 8
+_MONITORED_IMAGES = 1000
+_BATCH = 250
+#: A training has diverged when its mean loss over the last hundred steps is this many times the lowest it has been.
+_DIVERGED = 4.0
+
+
+class _Sampling(Callback):
+    """Draws the same samples from the averaged weights every so many images, and after the last step."""
+
+    def __init__(self, every: int, samples: list[tuple[int, int]], runtime: Runtime) -> None:
+        self._every = every
+        self._samples = samples
+        self._runtime = runtime
+        self._looked_at = -1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        task = _ddpm(pl_module)
+        seen = task.images_seen()
+        if seen // self._every > (seen - task.batch_size) // self._every:
+            self._look(trainer, task)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._look(trainer, _ddpm(pl_module))
+
+    def _look(self, trainer: pl.Trainer, task: DDPMTask) -> None:
+        if trainer.is_global_zero and self._looked_at != task.images_seen():  # the last step may be one of those
+            self._looked_at = task.images_seen()
+            parts = [self._samples[i : i + _BATCH] for i in range(0, len(self._samples), _BATCH)]
+            images = torch.cat([self._draw(task, part) for part in parts])
+            self.use(trainer, task, images, torch.tensor([label for label, _ in self._samples]))
+
+    def _draw(self, task: DDPMTask, samples: list[tuple[int, int]]) -> UInt8[Tensor, "n c h w"]:
+        channels, height, width = task.train_images.shape[1:]
+        return sampler.sample_images(
+            task.average,
+            task.process,
+            torch.tensor([label for label, _ in samples]),
+            SampleNoise(0, samples, (channels, height, width)),
+            sampler.DEFAULT_SETTINGS,
+            self._runtime,
+        )
+
+    def use(
+        self, trainer: pl.Trainer, task: DDPMTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
+    ) -> None:
+        """Does with the samples what they were drawn for."""
+        raise NotImplementedError
+
+
+class Grids(_Sampling):
+    """Writes `images-NNNNNNNNN.png`, always from the same noise: one row for each of the first ten classes."""
+
+    def __init__(self, folder: Path, every: int, classes: int, runtime: Runtime) -> None:
+        rows = min(_GRID_CLASSES, classes)
+        super().__init__(every, [(label, i) for label in range(rows) for i in range(_GRID_PER_CLASS)], runtime)
+        self._folder = folder
+
+    def use(
+        self, trainer: pl.Trainer, task: DDPMTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
+    ) -> None:
+        """Writes the picture."""
+        picture = grid(images, _GRID_PER_CLASS, scale=max(1, 32 // images.shape[2]))
+        write_bytes(self._folder / f"images-{task.images_seen():09d}.png", encode_png(picture))
+
+
+class Monitoring(_Sampling):
+    """Logs the figures that a monitor finds in a thousand samples."""
+
+    def __init__(self, monitor: Monitor, every: int, classes: int, runtime: Runtime) -> None:
+        super().__init__(every, [(i % classes, i // classes) for i in range(_MONITORED_IMAGES)], runtime)
+        self._monitor = monitor
+
+    def use(
+        self, trainer: pl.Trainer, task: DDPMTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
+    ) -> None:
+        """Measures and logs."""
+        figures = dict(self._monitor(images, labels))
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=trainer.global_step)
+
+
+class StopOnDivergence(Callback):
+    """Ends a training whose loss has risen far above the lowest it has been; looks at every tenth step."""
+
+    def __init__(self) -> None:
+        self._lowest = float("inf")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Compares the mean loss of the last hundred steps."""
+        if trainer.global_step % 10 or trainer.global_step < 100:
+            return
+        loss = _ddpm(pl_module).recent_loss()
+        self._lowest = min(self._lowest, loss)
+        if loss > _DIVERGED * self._lowest:
+            raise TrainingError(
+                f"the training diverged at step {trainer.global_step}: the mean loss of its last 100 steps is "
+                f"{loss:.4g}, it has been {self._lowest:.4g}; lower the learning rate and try again"
+            )
+
+
+def _ddpm(module: pl.LightningModule) -> DDPMTask:
+    return cast(DDPMTask, module)
