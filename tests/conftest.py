@@ -105,6 +105,7 @@ def write_shard_set(
     folder: Path,
     *,
     split: SplitRecord | None = None,
+    ancestors: tuple[SplitRecord, ...] = (),
     class_names: tuple[str, ...] = ("cat", "dog"),
     per_class: int = 4,
     shard_size: int = 3,
@@ -114,9 +115,10 @@ def write_shard_set(
     allows_flip: bool = True,
     image_format: ImageFormat = "png",
 ) -> Path:
-    """A finished shard set of random pixels that no network made; `split` says what its generator saw."""
+    """A finished shard set of random pixels that no network made; `split` and `ancestors` say what it learned from."""
     plan = plan_of(
         split=split,
+        ancestors=ancestors,
         class_names=class_names,
         per_class=per_class,
         shard_size=shard_size,
@@ -139,6 +141,7 @@ def write_shard_set(
 def plan_of(
     *,
     split: SplitRecord | None = None,
+    ancestors: tuple[SplitRecord, ...] = (),
     class_names: tuple[str, ...] = ("cat", "dog"),
     classes: tuple[int, ...] | None = None,
     per_class: int = 4,
@@ -170,13 +173,17 @@ def plan_of(
         channels=3 if channels == 3 else 1,
         allows_flip=allows_flip,
         split=split,
+        ancestors=ancestors,
+        sampling_version=1,
     )
     return SetPlan(
         generator=generator,
         sampler="none",
         steps=1,
         guidance=1.0,
+        guidance_interval=None,
         precision="fp32",
+        compiled=False,
         seed=seed,
         class_names=class_names,
         classes=tuple(range(len(class_names))) if classes is None else classes,
@@ -239,5 +246,6 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from synthaug.workflows.train import TrainConfig, train
 
     out = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    train(TrainConfig(out=out, steps=5, batch_size=8, per_class_real=5, device="cpu", precision="fp32"))
+    few = {"images": 40, "batch_size": 8, "per_class_real": 5, "grid_every": 1000}
+    train(TrainConfig.resolve({**few, "out": out, "device": "cpu", "precision": "fp32"}))
     return out

@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 from synthaug.cli.main import main
 from synthaug.core.console import stderr
 from synthaug.core.folders import folder_at
+from synthaug.core.pixels import from_pil
+from synthaug.data.sources import load_source
 from synthaug.shards.finish import missing_shards
 from synthaug.shards.manifest import read_plan
 from synthaug.shards.verify import verify_set
+from synthaug.workflows.checkpoints import packaged_checkpoints
+from synthaug.workflows.train import TrainConfig, train
 from tests.conftest import write_shard_set
 
 ROOT = Path(__file__).parent.parent
@@ -105,10 +111,37 @@ def test_synthaug_loader(made: Path, tmp_path: Path) -> None:
     assert counts(lines[1]) == PER_CLASS
 
 
+def test_diffusers_only_draws_one_image_of_each_class_in_ten_lines(tmp_path: Path) -> None:
+    words = (packaged_checkpoints()["ddpm-digits"], "classes.png")
+    assert run("diffusers_only.py", *words, without="synthaug,webdataset,datasets,lightning", cwd=tmp_path) == []
+    with Image.open(tmp_path / "classes.png") as picture:
+        cells = from_pil(picture.convert("L"), 1)[0].float()
+    drawn = cells[2:, 2:].unfold(0, 8, 10).unfold(1, 8, 10).reshape(-1, 64)[:10]  # eight in a row, two pixels between
+    real = load_source("digits").train
+    nearest = torch.cdist(drawn, real.images.reshape(len(real), 64).float()).argmin(dim=1)
+    assert int((real.labels[nearest] == torch.arange(10)).sum()) >= 6
+    code = (EXAMPLES / "diffusers_only.py").read_text().split('"""')[2]
+    lines = [line for line in code.splitlines() if line and not line.startswith(("import ", "from "))]
+    assert len(lines) <= 10
+
+
+@pytest.mark.parametrize(("objective", "preset", "size"), [("edm", "digits", 8), ("v", "cpu", 16)])
+def test_diffusers_only_follows_the_scheduler_and_the_patches_of_the_folder(
+    tmp_path: Path, objective: str, preset: str, size: int
+) -> None:
+    few = {"images": 4, "batch_size": 4, "per_class_real": 2, "grid_every": 1000, "device": "cpu", "precision": "fp32"}
+    choices = {"objective": objective, "preset": preset, "image_size": size}
+    out = train(TrainConfig.resolve({**few, **choices, "out": tmp_path / "run"})).checkpoint
+    run("diffusers_only.py", out, "classes.png", without="synthaug", cwd=tmp_path)
+    with Image.open(tmp_path / "classes.png") as picture:
+        assert picture.size == (8 * (size + 2) + 2, 2 * (size + 2) + 2)
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_a_script_says_how_to_run_it(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert f"python examples/{path.name} SET" in text
+    given = "CHECKPOINT" if path.name == "diffusers_only.py" else "SET"
+    assert f"python examples/{path.name} {given}" in text
     assert ("import synthaug" in text or "from synthaug" in text) is (path.name == "synthaug_loader.py")
 
 

@@ -10,6 +10,7 @@ NAMES = [
     "Batch",
     "BenchConfig",
     "BenchSummary",
+    "ClassConditionalDDPMPipeline",
     "ClassifyConfig",
     "ClassifyResult",
     "DamageError",

@@ -131,7 +131,9 @@ def test_unknown_key_in_a_config_file_is_bad_usage(verb: str, run: Run, here: Pa
         ["frobnicate"],
         ["train", "--frobnicate"],
         ["train"],
-        ["train", "--out", "x", "--steps", "many"],
+        ["train", "--out", "x", "--images", "many"],
+        ["train", "--out", "x", "--images", "0"],
+        ["train", "--out", "x", "--steps", "7"],
         ["train", "--out", "x", "--device", "abacus"],
         ["verify"],
         ["verify", "missing"],
@@ -185,7 +187,10 @@ def test_every_end_has_its_exit_code_and_one_line(
 
 
 def dry_run_of_train(_: Path) -> tuple[list[Any], dict[str, Any]]:
-    return ["train", "--per-class-real", 5, "--out", "made", "--steps", 7], {"steps": 7}
+    return ["train", "--per-class-real", 5, "--out", "made", "--images", "2k", "--batch-size", 500], {
+        "images": 2000,
+        "batch_size": 500,
+    }
 
 
 def dry_run_of_classify(digits_set: Path) -> tuple[list[Any], dict[str, Any]]:
@@ -223,9 +228,9 @@ def test_dry_run_without_json_prints_the_same_for_people(run: Run, here: Path) -
 
 
 def test_flags_win_over_the_config_file(run: Run, here: Path) -> None:
-    (here / "config.yaml").write_text("per-class-real: 5\nsteps: 7\nout: made\n")
-    plan = json.loads(run("train", "--config", "config.yaml", "--steps", 9, "--dry-run", "--json").out)
-    assert plan["steps"] == 9
+    (here / "config.yaml").write_text("per-class-real: 5\nimages: 7\nout: made\n")
+    plan = json.loads(run("train", "--config", "config.yaml", "--images", 9, "--dry-run", "--json").out)
+    assert plan["images"] == 9
 
 
 def test_classify_prints_one_json_object_and_talks_on_stderr_unless_told_to_be_quiet(run: Run, here: Path) -> None:

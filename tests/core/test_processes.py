@@ -6,9 +6,17 @@ from collections.abc import Iterator
 import pytest
 
 from synthaug.core.console import stderr
-from synthaug.core.processes import Processes, is_main_process
+from synthaug.core.processes import Processes, is_main_process, launched_processes
 
-LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_CPU", "MASTER_PORT", "SLURM_STEP_NUM_TASKS")
+LAUNCHERS = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "LOCAL_RANK",
+    "ACCELERATE_USE_CPU",
+    "MASTER_PORT",
+    "SLURM_STEP_NUM_TASKS",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +108,27 @@ def test_only_the_first_process_prints_results(
         monkeypatch.setenv("RANK", rank)
     assert is_main_process() is is_main
     assert Processes(int(rank or 0), 8).is_main is is_main
+
+
+@pytest.mark.parametrize(
+    ("world_size", "on_this_machine", "expected"),
+    [
+        (None, None, (1, 1)),
+        (None, "2", (1, 1)),
+        ("1", "1", (1, 1)),
+        ("2", "2", (2, 1)),
+        ("8", "4", (4, 2)),
+        ("3", None, (3, 1)),
+        ("4", "0", (4, 1)),
+    ],
+)
+def test_processes_of_a_launcher_are_counted_by_machine(
+    world_size: str | None, on_this_machine: str | None, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": on_this_machine}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert launched_processes() == expected
 
 
 def test_joining_alone_leaves_the_environment_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,23 @@ def test_a_chosen_precision_is_kept(precision) -> None:
     assert Runtime.resolve("cpu", precision) == Runtime("cpu", precision)
 
 
+@pytest.mark.usefixtures("no_gpu")
+def test_compiling_on_a_cpu_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: "/usr/bin/g++" if name == "g++" else None)
+    monkeypatch.delenv("CXX", raising=False)
+    assert Runtime.resolve("cpu", "fp32", compiled=True) == Runtime("cpu", "fp32", compiled=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match=r"--compile needs a C\+\+ compiler \(g\+\+ or clang\+\+\)"):
+        Runtime.resolve("cpu", "fp32", compiled=True)
+    assert not Runtime.resolve("cpu", "fp32").compiled
+
+
+@pytest.mark.usefixtures("gpu")
+def test_compiling_on_a_gpu_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.shutil, "which", lambda _: None)
+    assert Runtime.resolve("cuda", "bf16", compiled=True).compiled
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype", "lightning"), [("fp32", torch.float32, "32-true"), ("bf16", torch.bfloat16, "bf16-mixed")]
 )

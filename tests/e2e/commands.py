@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,14 @@ from synthaug.shards.manifest import MANIFEST_NAME
 from synthaug.shards.plan import SetPlan
 from synthaug.shards.verify import check_contents, verify_set
 
-TINY_TRAINING = ("--data", "digits", "--per-class-real", 5, "--batch-size", 8, "--device", "cpu", "--precision", "fp32")
+#: Needs --images and --out; of its samples, only the last grid is drawn.
+TINY_TRAINING = (
+    "--data", "digits", "--per-class-real", 5, "--batch-size", 8, "--grid-every", "1M",
+    "--device", "cpu", "--precision", "fp32",
+)  # fmt: skip
+#: A job whose process died must end within this many seconds; nothing is measured, it is a guard.
+RANKS_GUARD = 30
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,41 @@ class CommandServer:
     def close(self) -> None:
         """Ends the server; its input ends, so it does."""
         self._process.communicate(timeout=60)
+
+
+def start_ranks(
+    commands: CommandServer,
+    cwd: Path,
+    world_size: int,
+    *words: object,
+    last: dict[str, object] | None = None,
+    time_limit: int = RANKS_GUARD,
+) -> list[Running]:
+    """Starts what torchrun would start, with its variables; `last` are options for the last process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(world_size):
+        variables = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": world_size,
+            "LOCAL_WORLD_SIZE": world_size,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+        options = (last or {}) if rank == world_size - 1 else {}
+        started.append(commands.start(cwd, *words, environment=variables, time_limit=time_limit, **options))
+    return started
+
+
+def launch(cwd: Path, *words: object) -> Answer:
+    """Runs a program, and waits for its end."""
+    done = subprocess.run(
+        list(map(str, words)), cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=240, check=False
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def environment(home: Path) -> dict[str, str]:

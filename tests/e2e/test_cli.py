@@ -18,9 +18,9 @@ from tests.e2e.commands import TINY_TRAINING, CommandServer, Run, assert_short_c
 
 
 def test_training_generating_and_verifying_work_one_after_the_other(commands: CommandServer, tmp_path: Path) -> None:
-    trained = commands.run(tmp_path, "train", *TINY_TRAINING, "--steps", 5, "--out", "run")
+    trained = commands.run(tmp_path, "train", *TINY_TRAINING, "--images", 40, "--out", "run")
     assert trained.code == 0, trained.err
-    assert "5 of 5 steps" in trained.out
+    assert "40 of 40 images" in trained.out
     # Found by its kind, as the newest below the current folder.
     words = ["--model", "ddpm", "--per-class", 3, "--steps", 2, "--out", "set", "--json", "--quiet"]
     made = commands.run(tmp_path, "generate", *words)
@@ -102,7 +102,7 @@ def test_json_is_exactly_one_object_on_stdout(
     finished_set: Path, tiny_checkpoint: Path, tmp_path: Path, run: Run
 ) -> None:
     commands: dict[str, list[object]] = {
-        "train": ["train", *TINY_TRAINING, "--steps", 1, "--out", tmp_path / "run"],
+        "train": ["train", *TINY_TRAINING, "--images", 8, "--out", tmp_path / "run"],
         "train --dry-run": ["train", *TINY_TRAINING, "--out", tmp_path / "other", "--dry-run"],
         "generate": generation(tiny_checkpoint, finished_set),
         "generate --dry-run": [*generation(tiny_checkpoint, tmp_path / "other"), "--dry-run"],

@@ -22,8 +22,8 @@ def test_training_that_is_stopped_saves_its_state_and_continues_to_completion(
 ) -> None:
     out = tmp_path / "run"
     training = ["train", *TINY_TRAINING, "--out", out]
-    process = commands.start(tmp_path, *training, "--steps", 100_000, "--grid-every", 2, time_limit=_TIME_LIMIT)
-    while not list(out.glob("grids/step-*.png")):
+    process = commands.start(tmp_path, *training, "--images", "800k", "--grid-every", 16, time_limit=_TIME_LIMIT)
+    while not list(out.glob("grids/images-*.png")):
         assert process.over() is None, process.err.read_text()
         time.sleep(0.05)
     os.kill(process.pid, number)
@@ -35,7 +35,7 @@ def test_training_that_is_stopped_saves_its_state_and_continues_to_completion(
     assert not [path for path in out.rglob("*") if path.name.endswith(".partial")]
     done = int(torch.load(out / "training" / "state.ckpt", weights_only=True)["global_step"])
     assert done >= 2
-    resumed = run(*training, "--steps", done + 2, "--resume", "auto", "--json")
+    resumed = run(*training, "--images", 8 * (done + 2), "--resume", "auto", "--json")
     assert resumed.code == 0, resumed.err
     assert json.loads(resumed.out)["training"]["steps"] == done + 2
     assert json.loads(resumed.out)["is_complete"] is True
@@ -80,7 +80,7 @@ def test_full_disk_while_training_is_one_short_message_and_no_checkpoint(
     commands: CommandServer, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    training = ["train", *TINY_TRAINING, "--steps", 2, "--out", out, "--quiet"]
+    training = ["train", *TINY_TRAINING, "--images", 16, "--out", out, "--quiet"]
     answer = commands.run(tmp_path, *training, file_size_limit=1_000_000)
     assert_short_complaint(answer, 1, "could not write", "state.ckpt", "larger than allowed")
     assert not (out / "synthaug.json").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,48 +17,18 @@ from synthaug.core.storage import sha256_file
 from synthaug.shards.manifest import read_plan
 from synthaug.shards.reader import read_set
 from tests.e2e.commands import (
+    RANKS_GUARD,
+    TORCHRUN,
     Answer,
     CommandServer,
-    Running,
     assert_only_whole_shards,
     assert_short_complaint,
     environment,
     generation,
     hashes_of,
+    launch,
+    start_ranks,
 )
-
-#: A job whose process died must end within this many seconds; nothing is measured, it is a guard.
-_GUARD = 30
-_TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
-
-
-def start_ranks(
-    commands: CommandServer, cwd: Path, world_size: int, *words: object, last: dict[str, object] | None = None
-) -> list[Running]:
-    """Starts what torchrun would start, with its variables; `last` are options for the last process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
-    for rank in range(world_size):
-        variables = {
-            "RANK": rank,
-            "LOCAL_RANK": rank,
-            "WORLD_SIZE": world_size,
-            "LOCAL_WORLD_SIZE": world_size,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }
-        options = (last or {}) if rank == world_size - 1 else {}
-        started.append(commands.start(cwd, *words, environment=variables, time_limit=_GUARD, **options))
-    return started
-
-
-def launch(cwd: Path, *words: object) -> Answer:
-    done = subprocess.run(
-        list(map(str, words)), cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=240, check=False
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +55,7 @@ def test_torchrun_makes_the_set_that_one_process_makes(
     tiny_checkpoint: Path, tmp_path: Path, alone: dict[str, str], world_size: int
 ) -> None:
     words = ("-m", "synthaug", "--", *generation(tiny_checkpoint, "set"), "--json")
-    answer = launch(tmp_path, *_TORCHRUN, world_size, *words)
+    answer = launch(tmp_path, *TORCHRUN, world_size, *words)
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["images"] == 30  # one object, from one of them
     images, _ = read_set(tmp_path / "set")
@@ -157,7 +126,7 @@ def test_torchrun_ends_the_job_when_a_process_dies(
     out = tmp_path / "set"
     command = generation(tiny_checkpoint, "set", per_class=2000, shard_size=20)  # minutes, if nobody stops it
     job = subprocess.Popen(
-        list(map(str, (*_TORCHRUN, 2, "-m", "synthaug", "--", *command, "--quiet"))),
+        list(map(str, (*TORCHRUN, 2, "-m", "synthaug", "--", *command, "--quiet"))),
         cwd=tmp_path,
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
@@ -170,7 +139,7 @@ def test_torchrun_ends_the_job_when_a_process_dies(
             time.sleep(0.05)
         workers = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
         os.kill(int(workers[-1]), signal.SIGKILL)
-        said, _ = job.communicate(timeout=_GUARD)
+        said, _ = job.communicate(timeout=RANKS_GUARD)
     finally:
         job.kill()
     assert job.returncode not in (0, None), said

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from synthaug.core.errors import InputError
-from synthaug.generators.base import ENTRY_POINTS, Backend, backend_names, load_backend
+from synthaug.generators.base import ENTRY_POINTS, Backend, TrainPlan, backend_names, load_backend
 
 Publish = Callable[..., None]
 
@@ -67,3 +67,8 @@ def test_entry_point_that_leads_nowhere_is_refused(publish: Publish, value: str)
     publish("foreign", value)
     with pytest.raises(InputError, match=rf"'foreign' \({value}\) cannot be loaded"):
         load_backend("foreign")
+
+
+@pytest.mark.parametrize(("images", "batch_size", "steps"), [(64, 8, 8), (65, 8, 9), (1, 8, 1)])
+def test_planned_steps_show_at_least_the_planned_images(images: int, batch_size: int, steps: int) -> None:
+    assert TrainPlan("any", 1, images, batch_size, 0.1, {}).steps == steps

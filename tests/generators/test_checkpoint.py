@@ -41,7 +41,7 @@ def card_with(weights: dict[str, str]) -> CheckpointCard:
         ),
         training=TrainingSummary(
             steps=5,
-            planned_steps=10,
+            planned_images=80,
             images_seen=40,
             seconds=1.5,
             images_per_second=26.7,
@@ -50,7 +50,7 @@ def card_with(weights: dict[str, str]) -> CheckpointCard:
             precision="fp32",
             hardware="a processor",
         ),
-        settings={"steps": 10, "learning_rate": 0.002},
+        settings={"images": 80, "learning_rate": 0.002},
         weights=weights,
     )
 
@@ -76,10 +76,45 @@ def test_hashes_name_every_weight_file_by_its_path_in_the_folder(checkpoint: Pat
     assert weight_hashes(checkpoint) == {WEIGHTS: sha256_file(checkpoint / WEIGHTS)}
 
 
+def test_hashes_name_the_configurations_beside_the_weights(checkpoint: Path) -> None:
+    names = ["scheduler/scheduler_config.json", "unet/config.json"]
+    for name in names:
+        (checkpoint / name).parent.mkdir(exist_ok=True)
+        (checkpoint / name).write_text(name)
+    (checkpoint / "model_index.json").write_text("{}")
+    found = weight_hashes(checkpoint)
+    assert list(found) == sorted([*names, WEIGHTS])
+    assert found["unet/config.json"] == sha256_file(checkpoint / "unet" / "config.json")
+
+
+def test_changed_configuration_is_damage(checkpoint: Path) -> None:
+    (checkpoint / "unet" / "config.json").write_text('{"layers": 1}')
+    write_card(checkpoint, card_with(weight_hashes(checkpoint)))
+    verify_weights(checkpoint, read_card(checkpoint))
+    (checkpoint / "unet" / "config.json").write_text('{"layers": 2}')
+    with pytest.raises(DamageError, match=r"config.json is damaged or was replaced"):
+        verify_weights(checkpoint, read_card(checkpoint))
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(79, False), (80, True), (96, True)])
+def test_training_is_complete_once_all_planned_images_were_shown(seen: int, expected: bool) -> None:
+    training = card_with({}).training.model_copy(update={"images_seen": seen})
+    assert training.is_complete is expected
+
+
+def test_card_remembers_the_trainings_before(tmp_path: Path) -> None:
+    card = card_with({WEIGHTS: "a" * 64})
+    older = card.split.model_copy(update={"source": "older"})
+    card = card.model_copy(update={"ancestors": (older, card.split)})
+    write_card(tmp_path, card)
+    assert read_card(tmp_path).ancestors == (older, card.split)
+
+
 def test_checkpoint_hash_changes_with_the_weights_and_with_nothing_else() -> None:
     card = card_with({WEIGHTS: "a" * 64})
     assert card.checkpoint == card.model_copy(update={"preset": "another"}).checkpoint
     assert card.checkpoint != card_with({WEIGHTS: "b" * 64}).checkpoint
+    assert card.checkpoint != card_with({WEIGHTS: "a" * 64, "unet/config.json": "c" * 64}).checkpoint
 
 
 def test_untouched_weights_pass(checkpoint: Path) -> None:

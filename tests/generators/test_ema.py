@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -44,6 +46,24 @@ def test_average_is_frozen_in_evaluation_mode_and_shares_no_memory_with_the_netw
     assert torch.equal(average[0].weight, before)
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 0.1), (8, 0.5), (80, 0.9), (10_000, 0.99)])
-def test_decay_grows_from_a_tenth_to_its_limit(step: int, expected: float) -> None:
-    assert decay_at(step, 0.99) == pytest.approx(expected)
+@pytest.mark.parametrize(("seen", "batch", "half_life", "expected"), [(800, 8, 0.01, 0.5), (100, 25, 0.125, 0.25)])
+def test_decay_halves_once_for_every_half_life_in_the_batch(
+    seen: int, batch: int, half_life: float, expected: float
+) -> None:
+    assert decay_at(seen, batch, half_life) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 100])
+def test_weight_of_the_past_falls_with_the_power_of_the_images_seen(batch: int) -> None:
+    """What was there after t images has the share (t / T)^(ln 2 / half-life) of the average after T of them."""
+    share = math.prod(decay_at(seen, batch, 0.05) for seen in range(20_000 + batch, 40_001, batch))
+    assert math.log(share) == pytest.approx(math.log(0.5) / 0.05 * math.log(40_000 / 20_000), rel=0.01)
+
+
+def test_half_life_is_a_share_of_the_images_seen() -> None:
+    share = math.prod(decay_at(seen, 1, 0.01) for seen in range(100_000, 101_000))
+    assert share == pytest.approx(0.5, abs=0.005)
+
+
+def test_average_forgets_the_first_weights_at_once() -> None:
+    assert decay_at(64, 64, 0.05) < 1e-5

@@ -1,4 +1,5 @@
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -181,3 +182,23 @@ def test_a_plan_that_was_written_first_is_the_plan_of_the_manifest(make_shard_se
     assert read_plan(folder_at(folder)) == Manifest.read(folder).plan
     write_plan(folder_at(folder), PLAN)
     assert read_plan(folder_at(folder)) == PLAN
+
+
+class TestOrigin:
+    def test_card_and_description_name_all_that_the_generator_learned_from(self, make_shard_set) -> None:
+        former = plan_of().generator.split.model_copy(
+            update={"source": "imagefolder:before", "seed": 3, "train_fingerprint": "4" * 64}
+        )
+        folder = make_shard_set(ancestors=(former,))
+        card = (folder / "README.md").read_text()
+        assert "| trained on | 8 images of imagefolder:elsewhere (split seed 0), 1 images seen |\n" in card
+        assert "| before that on | 8 images of imagefolder:before (split seed 3) |\n" in card
+        derived = json.loads((folder / "croissant.json").read_text())["prov:wasDerivedFrom"]
+        assert [entity["name"] for entity in derived] == ["imagefolder:elsewhere", "imagefolder:before"]
+        assert [entity["identifier"] for entity in derived] == [f"sha256:{'2' * 64}", f"sha256:{'4' * 64}"]
+
+    def test_card_tells_where_it_was_guided_and_whether_it_was_compiled(self, tmp_path: Path) -> None:
+        plan = PLAN.model_copy(update={"guidance": 2.0, "guidance_interval": (0.3, 5.0), "compiled": True})
+        write_plan(folder_at(tmp_path), plan)
+        assert not finish_set(folder_at(tmp_path), plan, write_shards(tmp_path, plan))
+        assert "guidance 2 at noise levels 0.3 to 5, fp32, compiled, seed 0 |" in (tmp_path / "README.md").read_text()

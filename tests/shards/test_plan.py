@@ -109,7 +109,9 @@ CHANGES: list[dict[str, Any]] = [
     {"sampler": "other"},
     {"steps": 2},
     {"guidance": 2.0},
+    {"guidance_interval": (0.3, 5.0)},
     {"precision": "bf16"},
+    {"compiled": True},
     {"seed": 1},
     {"class_names": ("cat", "fox")},
     {"classes": (1,)},
@@ -146,6 +148,8 @@ def test_a_plan_survives_json(plan: SetPlan) -> None:
         {"steps": "many"},
         {"class_names": ()},
         {"precision": "fp8"},
+        {"guidance_interval": (0.3,)},
+        {"compiled": None},
         {"image_format": "gif"},
     ],
 )

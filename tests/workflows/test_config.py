@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from synthaug.core.errors import InputError
-from synthaug.workflows.config import DataConfig, Duration, WorkflowConfig, parse_duration
+from synthaug.workflows.config import Count, DataConfig, Duration, WorkflowConfig, parse_count, parse_duration
+from synthaug.workflows.drawing import DrawConfig
 
 
 class WalkConfig(WorkflowConfig):
     """Settings of a workflow of our own."""
 
     steps: int
+    images: Count | None = None
     max_time: Duration | None = None
     out_name: str = "walk"
 
@@ -38,6 +40,36 @@ def test_text_that_is_no_duration_is_refused_with_an_example(text: str) -> None:
 def test_duration_that_never_or_at_once_ends_is_refused(value: object) -> None:
     with pytest.raises(InputError, match="--max-time: "):
         WalkConfig.resolve({"steps": 1, "max_time": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("2M", 2_000_000),
+        ("500k", 500_000),
+        ("1_000_000", 1_000_000),
+        ("1.5M", 1_500_000),
+        (" 0.1K ", 100),
+        ("7", 7),
+        ("1.1m", 1_100_000),
+    ],
+)
+def test_count_may_be_written_in_thousands_and_millions(text: str, count: int) -> None:
+    assert parse_count(text) == count
+    assert WalkConfig.resolve({"steps": 1, "images": text}).images == count
+    assert WalkConfig.resolve({"steps": 1, "images": count}).images == count
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "", "M", "2G", "1e6", "2M images", "_5", "1,000"])
+def test_text_that_is_no_count_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=rf"--images: a count like 50000, 500k or 2M is needed, found '{text}'"):
+        WalkConfig.resolve({"steps": 1, "images": text})
+
+
+@pytest.mark.parametrize("value", ["0", "0k", "0.0001k", 0, -1, 1.5, float("nan")])
+def test_count_that_is_not_a_positive_whole_number_is_refused_by_name(value: object) -> None:
+    with pytest.raises(InputError, match="--images: .*, found "):
+        WalkConfig.resolve({"steps": 1, "images": value})
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -105,7 +137,7 @@ def test_yaml_cannot_run_code(tmp_path: Path) -> None:
 
 
 def test_saved_settings_read_back_as_the_same_settings(tmp_path: Path) -> None:
-    config = WalkConfig.resolve({"steps": 3, "max_time": "1.5h", "seed": 4, "device": "cpu"})
+    config = WalkConfig.resolve({"steps": 3, "images": "2M", "max_time": "1.5h", "seed": 4, "device": "cpu"})
     config.save(tmp_path / "out")
     assert WalkConfig.resolve({}, tmp_path / "out" / "config.yaml") == config
 
@@ -114,6 +146,21 @@ def test_settings_as_words_of_the_command_line_leave_defaults_out() -> None:
     config = DataConfig.resolve({"data": "imagefolder:my photos", "fraction": 0.5, "flip": False, "seed": 0})
     assert config.flags() == ["--data", "imagefolder:my photos", "--fraction", "0.5", "--no-flip"]
     assert DataConfig.resolve({}).flags() == []
+
+
+@pytest.mark.parametrize("interval", ["0.3,5", " 0.3 , 5.0", [0.3, 5], (0.3, 5.0)])
+def test_interval_survives_flags_and_files(tmp_path: Path, interval: object) -> None:
+    config = DrawConfig.resolve({"per_class": 1, "guidance_interval": interval, "compile": True})
+    assert config.guidance_interval == (0.3, 5.0)
+    assert config.flags() == ["--per-class", "1", "--guidance-interval", "0.3,5.0", "--compile"]
+    config.save(tmp_path)
+    assert DrawConfig.resolve({}, tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("interval", ["0.3", "0.3,5,9", "", "low,high", "0.3,", [0.3], "0.3;5"])
+def test_interval_that_is_not_two_numbers_is_refused_by_its_flag(interval: object) -> None:
+    with pytest.raises(InputError, match="^--guidance-interval: "):
+        DrawConfig.resolve({"per_class": 1, "guidance_interval": interval})
 
 
 @pytest.mark.parametrize("where", ["sets/one", Path("sets/one"), "s3://bucket/one"])

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from synthaug.core.errors import DamageError, InputError
+from synthaug.generators.ddpm import backend
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest
 from synthaug.shards.verify import verify_set
 from synthaug.workflows.synthesize import GenerateConfig, generate, plan_generation
+from synthaug.workflows.verify import VerifyConfig, verify
 from tests.workflows.sets import MakeConfig, hashes_of, interrupt, other_checkpoint, samples_of, shards_in, states_of
 
 
@@ -27,6 +29,7 @@ OTHER_SETTINGS = [
     ({"sampler": "ddim"}, "sampler"),
     ({"steps": 3}, "steps"),
     ({"guidance": 2.0}, "guidance"),
+    ({"guidance_interval": "0.3,5"}, "guidance_interval"),
     ({"precision": "bf16"}, "precision"),
     ({"seed": 1}, "seed"),
     ({"classes": "0-8"}, "classes"),
@@ -54,6 +57,40 @@ def test_set_of_another_checkpoint_is_refused_by_its_hash(
     generate(make_config())
     refuses(make_config(model=other), r"\bcheckpoint is '[0-9a-f]{64}' there and '[0-9a-f]{64}' now")
     refuses(make_config(model=other, mode="extend", per_class=5), r"\bcheckpoint is")
+
+
+@pytest.fixture
+def drawn_by_another_version(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> GenerateConfig:
+    """The settings of a finished set whose record names an earlier version of the sampling code."""
+    config = make_config()
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "SAMPLING_VERSION", backend.SAMPLING_VERSION - 1)
+        generate(config)
+    return config
+
+
+def test_set_drawn_by_another_version_of_the_sampler_is_neither_continued_nor_extended(
+    make_config: MakeConfig, drawn_by_another_version: GenerateConfig
+) -> None:
+    named = rf"\bsampling_version is {backend.SAMPLING_VERSION - 1} there and {backend.SAMPLING_VERSION} now"
+    refuses(make_config(), named)
+    refuses(make_config(per_class=5, mode="extend"), named)
+    (Path(drawn_by_another_version.out) / "train-000001.tar").unlink()
+    refuses(make_config(), named)
+    assert generate(make_config(mode="overwrite")).new_images == 30
+
+
+def test_set_drawn_by_another_version_of_the_sampler_is_verified_but_not_repaired(
+    drawn_by_another_version: GenerateConfig,
+) -> None:
+    out = drawn_by_another_version.out
+    assert verify(VerifyConfig(folder=out, deep=True)).verification.samples == 30
+    (Path(out) / "train-000001.tar").unlink()
+    with pytest.raises(
+        InputError, match=r"was drawn by version \d+ of the ddpm sampler, this is version \d+, which draws"
+    ):
+        verify(VerifyConfig(folder=out, repair=True, device="cpu"))
+    assert shards_in(out) == ["train-000000.tar", "train-000002.tar"]
 
 
 def test_unfinished_set_with_other_settings_is_refused_too(make_config: MakeConfig) -> None:

@@ -1,135 +1,185 @@
-"""The samplers on networks whose answer is known in closed form."""
+"""Drawing images from networks whose answer is known in closed form."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from synthaug.core.errors import InputError
 from synthaug.core.pixels import to_storage
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import SampleNoise
 from synthaug.generators.base import SamplerSettings
-from synthaug.generators.ddpm.diffusion import SCHEDULER, cosine_alphas_cumprod
-from synthaug.generators.ddpm.sampler import DEFAULT_SETTINGS, SAMPLERS, check_settings, sample_images
+from synthaug.generators.ddpm.process import Process
+from synthaug.generators.ddpm.sampler import DEFAULT_SETTINGS, sample_images, sampler_levels
+from synthaug.generators.ddpm.solvers import SOLVERS
+from tests.generators.ddpm.test_process import PROCESSES, every_process
 
-ALPHAS_CUMPROD = cosine_alphas_cumprod()
 SHAPE = (1, 4, 4)
 NULL_LABEL = 2
+EPSILON = PROCESSES["epsilon"]
+every_sampler = pytest.mark.parametrize("sampler", SOLVERS.names())
 
 
 class GaussianOracle:
-    """The best noise prediction there is, if the pixels of each class are independent N(mean, deviation^2)."""
+    """The best network there is, if the pixels of each class are independent N(mean, deviation^2)."""
 
-    config = SimpleNamespace(num_class_embeds=NULL_LABEL + 1)
-
-    def __init__(self, means: tuple[float, float, float], deviation: float = 0.0) -> None:
+    def __init__(
+        self, process: Process, means: tuple[float, float, float], deviation: float = 0.0, channels: int = 1
+    ) -> None:
+        self.config = SimpleNamespace(num_class_embeds=NULL_LABEL + 1, in_channels=channels)
+        self._process = process
         self._means, self._deviation = torch.tensor(means), deviation
         self.asked_labels: list[list[int]] = []
-        self.asked_timesteps: list[int] = []
+        self.asked_sigmas: list[float] = []
+        self.asked_times: list[float] = []
 
-    def __call__(self, noisy_images: Tensor, timesteps: Tensor, class_labels: Tensor) -> SimpleNamespace:
+    def __call__(self, inputs: Tensor, times: Tensor, class_labels: Tensor) -> SimpleNamespace:
+        sigma = self._sigma_at(times[0])
         self.asked_labels.append(class_labels.tolist())
-        self.asked_timesteps.append(int(timesteps[0]))
-        alpha_bar = ALPHAS_CUMPROD[timesteps].view(-1, 1, 1, 1)
+        self.asked_sigmas.append(sigma)
+        self.asked_times.append(float(times[0]))
+        skip, out, into = (float(value) for value in self._process.coefficients(torch.tensor([sigma])))
         mean = self._means[class_labels].view(-1, 1, 1, 1)
-        centred = noisy_images - alpha_bar.sqrt() * mean
-        variance = alpha_bar * self._deviation**2 + 1 - alpha_bar
-        return SimpleNamespace(sample=(1 - alpha_bar).sqrt() * centred / variance)
+        noisy, gain = inputs / into, self._deviation**2 / (self._deviation**2 + sigma**2)
+        clean = mean + gain * (noisy - mean)
+        return SimpleNamespace(sample=(clean - skip * noisy) / out)
+
+    def _sigma_at(self, time: Tensor) -> float:
+        """Back from what the network is told."""
+        if time.is_floating_point():
+            return math.exp(4 * float(time))
+        return float(self._process.training_levels((time.reshape(1) + 0.5) / 1000).sigmas)
 
 
-def draw(oracle: object, samples: list[tuple[int, int]], settings: SamplerSettings) -> Tensor:
+def draw(oracle: GaussianOracle, process: Process, samples: list[tuple[int, int]], settings: SamplerSettings) -> Tensor:
     labels = torch.tensor([label for label, _ in samples])
     noise = SampleNoise(0, samples, SHAPE)
-    return sample_images(oracle, SCHEDULER, ALPHAS_CUMPROD, labels, noise, settings, Runtime("cpu", "fp32"))
+    return sample_images(oracle, process, labels, noise, settings, Runtime("cpu", "fp32"))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.names())
-@pytest.mark.parametrize("steps", [2, 20, 900])
-def test_data_of_one_point_per_class_is_recovered_exactly(sampler: str, steps: int) -> None:
-    images = draw(GaussianOracle((-0.6, 0.4, 0.0)), [(0, 0), (1, 0)], SamplerSettings(sampler, steps, 1.0))
-    expected = to_storage(torch.tensor([-0.6, 0.4]).view(2, 1, 1, 1).expand(2, *SHAPE))
-    assert (images.int() - expected.int()).abs().max() <= 1
+def assert_grey_levels(images: Tensor, expected: Tensor, tolerance: int = 1) -> None:
+    assert (images.int() - to_storage(expected).int()).abs().max() <= tolerance
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [("dpmpp", 60), ("ddim", 500)])
-def test_gaussian_data_follows_the_closed_form_from_the_initial_noise(sampler: str, steps: int) -> None:
+@every_process
+@every_sampler
+@pytest.mark.parametrize("steps", [2, 20, 500])
+def test_data_of_one_point_per_class_is_recovered_exactly(process: Process, sampler: str, steps: int) -> None:
+    oracle = GaussianOracle(process, (-0.6, 0.4, 0.0))
+    images = draw(oracle, process, [(0, 0), (1, 0)], SamplerSettings(sampler, steps, 1.0))
+    assert_grey_levels(images, torch.tensor([-0.6, 0.4]).view(2, 1, 1, 1).expand(2, *SHAPE))
+
+
+@every_process
+@pytest.mark.parametrize(("sampler", "steps"), [("dpmpp", 200), ("dpmpp3m", 200), ("unipc", 200), ("ddim", 600)])
+def test_gaussian_data_follows_the_closed_form_from_the_initial_noise(
+    process: Process, sampler: str, steps: int
+) -> None:
     samples = [(label, index) for label in (0, 1) for index in range(4)]
     deviation = 0.15
-    images = draw(GaussianOracle((-0.2, 0.3, 0.0), deviation), samples, SamplerSettings(sampler, steps, 1.0))
-    # The flow keeps how many standard deviations a pixel is from the mean; it starts at an amplitude of a tenth.
+    oracle = GaussianOracle(process, (-0.2, 0.3, 0.0), deviation)
+    images = draw(oracle, process, samples, SamplerSettings(sampler, steps, 1.0))
+    # The flow keeps how many standard deviations a pixel is from the mean.
+    sigma = oracle.asked_sigmas[0]
     means = torch.tensor([-0.2, 0.3]).repeat_interleave(4).view(8, 1, 1, 1)
-    noise = SampleNoise(0, samples, SHAPE).draw()
-    standardised = (noise - 0.1 * means) / math.sqrt(0.01 * deviation**2 + 0.99)
-    assert (images.int() - to_storage(means + deviation * standardised).int()).abs().max() <= 2
+    start = SampleNoise(0, samples, SHAPE).draw() * math.sqrt(1 + sigma**2)
+    standardised = (start - means) / math.sqrt(deviation**2 + sigma**2)
+    assert_grey_levels(images, means + deviation * standardised, tolerance=2)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.names())
-@pytest.mark.parametrize("steps", [1, 7, 900])
-def test_sampling_starts_where_a_tenth_of_the_image_is_left_and_goes_down_without_repeats(
-    sampler: str, steps: int
-) -> None:
-    oracle = GaussianOracle((-0.6, 0.4, 0.0))
-    draw(oracle, [(0, 0)], SamplerSettings(sampler, steps, 1.0))
-    assert float(ALPHAS_CUMPROD[oracle.asked_timesteps[0]].sqrt()) == pytest.approx(0.1, abs=0.005)
-    assert len(oracle.asked_timesteps) == steps
-    assert all(later < earlier for earlier, later in itertools.pairwise(oracle.asked_timesteps))
+@pytest.mark.parametrize("name", ["epsilon", "v", "edm"])
+def test_ancestral_samples_have_the_mean_and_deviation_of_the_data(name: str) -> None:
+    process = PROCESSES[name]
+    oracle = GaussianOracle(process, (-0.2, 0.3, 0.0), 0.15)
+    samples = [(1, index) for index in range(250)]
+    pixels = draw(oracle, process, samples, SamplerSettings("ddpm", 1000, 1.0)).double() / 127.5 - 1
+    count = pixels.numel()
+    assert float(pixels.mean()) == pytest.approx(0.3, abs=4 * 0.15 / math.sqrt(count) + 0.005)
+    assert float(pixels.std()) == pytest.approx(0.15, rel=4 / math.sqrt(2 * count) + 0.01)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.names())
+@every_process
+@every_sampler
+@pytest.mark.parametrize("steps", [1, 7, 500])
+def test_network_is_asked_once_at_each_of_the_announced_levels(process: Process, sampler: str, steps: int) -> None:
+    settings = SamplerSettings(sampler, steps, 1.0)
+    oracle = GaussianOracle(process, (-0.6, 0.4, 0.0))
+    draw(oracle, process, [(0, 0)], settings)
+    assert oracle.asked_times == sampler_levels(process, settings).times.tolist()
+    assert len(oracle.asked_times) == steps
+
+
+@every_sampler
 def test_sample_does_not_depend_on_its_neighbours_in_the_batch(sampler: str) -> None:
-    oracle = GaussianOracle((-0.2, 0.3, 0.0), deviation=0.15)
+    oracle = GaussianOracle(EPSILON, (-0.2, 0.3, 0.0), deviation=0.15)
     settings = SamplerSettings(sampler, 5, 1.5)
-    together = draw(oracle, [(0, 0), (1, 7), (0, 3)], settings)
-    alone = draw(oracle, [(1, 7)], settings)
-    reversed_order = draw(oracle, [(0, 3), (1, 7), (0, 0)], settings)
+    together = draw(oracle, EPSILON, [(0, 0), (1, 7), (0, 3)], settings)
+    alone = draw(oracle, EPSILON, [(1, 7)], settings)
+    reversed_order = draw(oracle, EPSILON, [(0, 3), (1, 7), (0, 0)], settings)
     assert torch.equal(together[1:2], alone)
     assert torch.equal(together.flip(0), reversed_order)
     assert not torch.equal(together[0], together[2])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.names())
-def test_guidance_of_one_asks_the_network_once_a_step_for_the_class_only(sampler: str) -> None:
-    oracle = GaussianOracle((-0.6, 0.4, 0.0))
-    draw(oracle, [(0, 0), (1, 0)], SamplerSettings(sampler, 6, 1.0))
-    assert oracle.asked_labels == [[0, 1]] * 6
+@pytest.mark.parametrize(("sampler", "draws"), [("ddpm", 5), ("ddim", 1), ("dpmpp", 1), ("unipc", 1), ("ipndm", 1)])
+def test_only_ancestral_sampling_draws_noise_on_the_way_and_always_that_of_the_sample(sampler: str, draws: int) -> None:
+    class Counting(SampleNoise):
+        count = 0
+
+        def draw(self) -> Tensor:
+            self.count += 1
+            return super().draw()
+
+    noise = Counting(0, [(0, 0)], SHAPE)
+    oracle = GaussianOracle(EPSILON, (-0.2, 0.3, 0.0), deviation=0.15)
+    before = torch.default_generator.get_state()
+    settings = SamplerSettings(sampler, 5, 1.0)
+    sample_images(oracle, EPSILON, torch.tensor([0]), noise, settings, Runtime("cpu", "fp32"))
+    assert noise.count == draws
+    assert torch.equal(torch.default_generator.get_state(), before)
 
 
-@pytest.mark.parametrize("guidance", [0.0, 0.5, 3.0])
-def test_other_guidance_asks_twice_a_step_for_the_class_and_for_none(guidance: float) -> None:
-    oracle = GaussianOracle((-0.6, 0.4, 0.0))
-    draw(oracle, [(0, 0), (1, 0)], SamplerSettings("dpmpp", 6, guidance))
-    assert oracle.asked_labels == [[0, 1], [NULL_LABEL, NULL_LABEL]] * 6
+@every_sampler
+def test_patches_are_put_back_in_their_places(sampler: str) -> None:
+    """Independent pixels do not mind patches: with or without, the same noise gives the same picture."""
+    settings = SamplerSettings(sampler, 5, 1.0)
+    plain = draw(GaussianOracle(EPSILON, (-0.2, 0.3, 0.0), 0.15), EPSILON, [(0, 0), (1, 1)], settings)
+    patched = draw(GaussianOracle(EPSILON, (-0.2, 0.3, 0.0), 0.15, channels=4), EPSILON, [(0, 0), (1, 1)], settings)
+    assert_grey_levels(patched, plain.float() / 127.5 - 1)
+    assert plain.float().std() > 10
 
 
-@pytest.mark.parametrize(("guidance", "expected"), [(0.0, 0.1), (0.5, 0.2), (1.0, 0.3), (2.0, 0.5)])
-def test_guidance_moves_along_the_line_from_no_class_to_the_class(guidance: float, expected: float) -> None:
-    images = draw(GaussianOracle((0.3, 0.0, 0.1)), [(0, 0)], SamplerSettings("ddim", 10, guidance))
-    assert (images.int() - to_storage(torch.full((1, *SHAPE), expected)).int()).abs().max() <= 1
+def test_network_of_patches_sees_four_neighbours_as_channels() -> None:
+    seen: list[Tensor] = []
+    oracle = GaussianOracle(EPSILON, (0.0, 0.0, 0.0), 0.15, channels=4)
+
+    def watch(inputs: Tensor, times: Tensor, class_labels: Tensor) -> SimpleNamespace:
+        seen.append(inputs)
+        return oracle(inputs, times, class_labels)
+
+    watch.config = oracle.config  # type: ignore[attr-defined]
+    noise = SampleNoise(0, [(0, 0)], SHAPE)
+    settings = SamplerSettings("ddim", 2, 1.0)
+    sample_images(watch, EPSILON, torch.tensor([0]), noise, settings, Runtime("cpu", "fp32"))
+    # c_in sqrt(1 + sigma^2) = 1: the network sees the noise itself at first.
+    expected = F.pixel_unshuffle(SampleNoise(0, [(0, 0)], SHAPE).draw(), 2)
+    torch.testing.assert_close(seen[0], expected)
+    assert seen[0][0, :, 0, 0].tolist() == pytest.approx(
+        SampleNoise(0, [(0, 0)], SHAPE).draw()[0, 0, :2, :2].flatten().tolist()
+    )
 
 
-def test_unknown_sampler_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown sampler 'euler'; known: ddim, dpmpp"):
-        check_settings(SamplerSettings("euler", 20, 1.0))
-
-
-@pytest.mark.parametrize("steps", [0, -1, 901])
-def test_steps_out_of_range_are_refused(steps: int) -> None:
-    with pytest.raises(InputError, match=rf"--steps must lie in 1\.\.900, found {steps}"):
-        check_settings(SamplerSettings("dpmpp", steps, 1.0))
-
-
-@pytest.mark.parametrize("guidance", [-0.5, float("nan"), float("inf")])
-def test_guidance_out_of_range_is_refused(guidance: float) -> None:
-    with pytest.raises(InputError, match=f"--guidance must be a number of at least 0, found {guidance}"):
-        check_settings(SamplerSettings("dpmpp", 20, guidance))
+def test_estimates_outside_the_range_of_pixels_are_clipped() -> None:
+    images = draw(GaussianOracle(EPSILON, (3.0, -3.0, 0.0)), EPSILON, [(0, 0), (1, 0)], SamplerSettings("ddim", 5, 1.0))
+    assert images[0].unique().tolist() == [255]
+    assert images[1].unique().tolist() == [0]
 
 
 def test_default_settings_pass_their_own_check() -> None:
-    check_settings(DEFAULT_SETTINGS)
-    assert DEFAULT_SETTINGS.sampler in SAMPLERS.names()
+    for process in PROCESSES.values():
+        assert len(sampler_levels(process, DEFAULT_SETTINGS).sigmas) == DEFAULT_SETTINGS.steps

@@ -1,0 +1,126 @@
+"""The Frechet distance against closed forms and an independent matrix square root."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from synthaug.core.errors import InputError
+from synthaug.core.seeding import generator_for
+from synthaug.metrics.frechet import frechet_distance
+
+
+def normal(name: str, count: int, dimensions: int) -> Tensor:
+    return torch.randn(count, dimensions, generator=generator_for(name), dtype=torch.float64)
+
+
+def with_moments(name: str, mean: Tensor, covariance: Tensor, count: int = 50) -> Tensor:
+    """Rows whose sample mean and sample covariance are exactly these."""
+    values = normal(name, count, len(mean))
+    values = values - values.mean(dim=0)
+    whitened = values @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(values.T).reshape(len(mean), -1))).T
+    return whitened @ torch.linalg.cholesky(covariance).T + mean
+
+
+def by_matrix_square_root(first: Tensor, second: Tensor) -> float:
+    """The formula as written in the paper, with scipy's square root of a matrix that is not symmetric."""
+    one, two = first.numpy(), second.numpy()
+    root = scipy.linalg.sqrtm(np.cov(one.T) @ np.cov(two.T)).real
+    gap = one.mean(axis=0) - two.mean(axis=0)
+    return float(gap @ gap + np.trace(np.cov(one.T) + np.cov(two.T) - 2 * root))
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (3.0, 1.0), (0.0, 4.0), (-2.0, 0.1)])
+def test_one_feature_gives_the_closed_form(mean: float, deviation: float) -> None:
+    """(mu_1 - mu_2)^2 + (s_1 - s_2)^2."""
+    first = with_moments("one", torch.tensor([0.5], dtype=torch.float64), torch.tensor([[2.25]], dtype=torch.float64))
+    other = torch.tensor([[deviation**2]], dtype=torch.float64)
+    second = with_moments("two", torch.tensor([mean], dtype=torch.float64), other)
+    expected = (mean - 0.5) ** 2 + (deviation - 1.5) ** 2
+    assert frechet_distance(first, second) == pytest.approx(expected, abs=1e-9)
+
+
+def test_independent_features_add_up() -> None:
+    means = torch.tensor([[0.0, 1.0, -2.0], [0.5, 1.0, 3.0]], dtype=torch.float64)
+    deviations = torch.tensor([[1.0, 2.0, 0.5], [3.0, 2.0, 0.1]], dtype=torch.float64)
+    first, second = (
+        with_moments(str(row), mean, torch.diag(deviation**2))
+        for row, (mean, deviation) in enumerate(zip(means, deviations, strict=True))
+    )
+    expected = float((means[0] - means[1]).square().sum() + (deviations[0] - deviations[1]).square().sum())
+    assert frechet_distance(first, second) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rotated_gaussian_gives_the_closed_form() -> None:
+    """Covariances that commute: the axes of both are turned by 30 degrees."""
+    cosine, sine = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    turn = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
+    mean = torch.zeros(2, dtype=torch.float64)
+    first = with_moments("a", mean, turn @ torch.diag(torch.tensor([4.0, 1.0]).double()) @ turn.T)
+    second = with_moments("b", mean, turn @ torch.diag(torch.tensor([1.0, 9.0]).double()) @ turn.T)
+    assert frechet_distance(first, second) == pytest.approx((2 - 1) ** 2 + (1 - 3) ** 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("dimensions", [2, 5, 20])
+def test_correlated_features_agree_with_the_matrix_square_root(dimensions: int) -> None:
+    mixing = normal("mixing", 2 * dimensions, dimensions)
+    first = normal("first", 300, dimensions) @ mixing[:dimensions]
+    second = 0.5 + normal("second", 200, dimensions) @ mixing[dimensions:]
+    assert frechet_distance(first, second) == pytest.approx(by_matrix_square_root(first, second), rel=1e-7)
+
+
+def test_distance_is_symmetric() -> None:
+    first, second = normal("first", 40, 6), 2 * normal("second", 30, 6) + 1
+    assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first), rel=1e-10)
+
+
+@pytest.mark.parametrize("count", [5, 200])
+def test_equal_sets_are_at_no_distance_in_any_order(count: int) -> None:
+    features = normal("features", count, 16)
+    assert frechet_distance(features, features.flip(0)) == pytest.approx(0.0, abs=1e-6)
+    assert frechet_distance(features, features) >= 0
+
+
+def test_shift_costs_the_square_of_its_length() -> None:
+    features, shift = normal("features", 60, 4), torch.tensor([3.0, 0.0, -4.0, 0.0], dtype=torch.float64)
+    assert frechet_distance(features, features + shift) == pytest.approx(25.0, abs=1e-9)
+
+
+def test_distance_grows_with_the_distortion() -> None:
+    features = normal("features", 200, 8)
+    noise = normal("noise", 200, 8)
+    distances = [frechet_distance(features, features + scale * noise) for scale in (0.1, 0.3, 1.0, 3.0)]
+    assert distances == sorted(distances)
+    assert distances[0] > 0
+
+
+def test_features_that_depend_on_each_other_are_no_trouble() -> None:
+    """Fewer images than features, so that covariances have no inverse."""
+    first, second = normal("first", 5, 12), normal("second", 4, 12) + 2
+    assert frechet_distance(first, second) == pytest.approx(by_matrix_square_root(first, second), rel=1e-4)
+
+
+def test_float32_features_are_compared_in_float64() -> None:
+    features = normal("features", 100, 3).float() * 1e-3 + 1000
+    assert frechet_distance(features, features) < 1e-9
+    assert frechet_distance(features, features + 0.25) == pytest.approx(3 / 16, abs=1e-9)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 5), (5, 1), (0, 5)])
+def test_too_few_images_are_refused(first: int, second: int) -> None:
+    with pytest.raises(InputError, match=f"at least two images of each kind, found {min(first, second)}"):
+        frechet_distance(torch.zeros(first, 3), torch.zeros(second, 3))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_no_numbers_are_refused(value: float) -> None:
+    spoilt = torch.zeros(4, 3)
+    spoilt[2, 1] = value
+    for pair in ((spoilt, torch.zeros(4, 3)), (torch.zeros(4, 3), spoilt)):
+        with pytest.raises(InputError, match="needs finite features"):
+            frechet_distance(*pair)

@@ -1,0 +1,129 @@
+"""Precision, recall, density and coverage against cases by hand and a count by loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from synthaug.core.errors import InputError
+from synthaug.core.seeding import generator_for
+from synthaug.metrics.prdc import PRDC, prdc
+
+
+def line(*values: float) -> Tensor:
+    """Samples with one feature."""
+    return torch.tensor(values, dtype=torch.float64).view(-1, 1)
+
+
+def normal(name: str, count: int, dimensions: int = 8) -> Tensor:
+    return torch.randn(count, dimensions, generator=generator_for(name))
+
+
+def by_loops(real: Tensor, generated: Tensor, k: int) -> PRDC:
+    """The definitions of both papers, sample by sample, in whole numbers: squared distances."""
+
+    def distance(a: list[int], b: list[int]) -> int:
+        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+    rows, others = real.long().tolist(), generated.long().tolist()
+    radii = [sorted(distance(a, b) for b in rows)[k] for a in rows]
+    other_radii = [sorted(distance(a, b) for b in others)[k] for a in others]
+    within = [[distance(a, b) <= radius for b in others] for a, radius in zip(rows, radii, strict=True)]
+    return PRDC(
+        precision=sum(any(row[j] for row in within) for j in range(len(others))) / len(others),
+        recall=sum(any(distance(a, b) <= r for b, r in zip(others, other_radii, strict=True)) for a in rows)
+        / len(rows),
+        density=sum(map(sum, within)) / (k * len(others)),
+        coverage=sum(map(any, within)) / len(rows),
+    )
+
+
+def test_case_counted_by_hand() -> None:
+    # Real neighbourhoods: [-1, 1], [0, 2], [0, 2] around 0, 1, 2 reach one far each; 10 reaches down to 2.
+    real = line(0.0, 1.0, 2.0, 10.0)
+    # Generated ones: 1.5 and 2.5 reach 1 far, 30 reaches down to 2.5.
+    generated = line(1.5, 2.5, 30.0)
+    found = prdc(real, generated, neighbours=1)
+    assert found.precision == pytest.approx(2 / 3)  # 30 is in no real neighbourhood
+    assert found.recall == pytest.approx(3 / 4)  # 0 is in none of [0.5, 2.5], [1.5, 3.5], [2.5, 57.5]
+    # 1.5 lies in those of 1 and 2, 2.5 in those of 2 and 10.
+    assert found.density == pytest.approx((2 + 2 + 0) / 3)
+    assert found.coverage == pytest.approx(3 / 4)  # nothing came near 0
+
+
+@pytest.mark.parametrize("neighbours", [1, 3, 5])
+def test_identical_sets_have_everything(neighbours: int) -> None:
+    features = normal("features", 60)
+    found = prdc(features, features[torch.randperm(60, generator=generator_for("order"))], neighbours=neighbours)
+    assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
+    assert found.density >= 1.0
+
+
+def test_two_sets_of_one_kind_are_about_as_dense_as_expected() -> None:
+    found = prdc(normal("real", 1000, 4), normal("generated", 1000, 4), neighbours=5)
+    assert found.density == pytest.approx(1.0, abs=0.1)  # its expectation for equal distributions is 1
+    assert found.coverage == pytest.approx(1 - 0.5**5, abs=0.05)  # as is 1 - 2^-k for coverage with n = m
+    assert found.precision > 0.8
+    assert found.recall > 0.8
+
+
+def test_disjoint_sets_have_nothing() -> None:
+    assert prdc(normal("real", 30), normal("generated", 30) + 100) == PRDC(0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("dimensions", [1, 64])
+def test_collapse_to_one_good_image_is_precise_and_covers_nothing(dimensions: int) -> None:
+    real = normal("real", 200, dimensions)
+    found = prdc(real, real[:1].expand(100, -1))
+    assert found.precision == 1.0
+    assert found.recall == pytest.approx(1 / 200)
+    assert found.coverage < 0.1
+
+
+def test_lost_half_of_the_data_shows_in_recall_and_coverage_but_not_in_precision() -> None:
+    real = torch.cat([normal("left", 100) - 20, normal("right", 100) + 20])
+    found = prdc(real, normal("generated", 200) + 20)
+    assert found.precision > 0.9
+    assert found.recall <= 0.5
+    assert found.coverage <= 0.5
+
+
+def test_repeated_real_images_are_covered_by_themselves() -> None:
+    """More copies than neighbours: a neighbourhood of no extent still holds what is exactly there."""
+    real = normal("real", 5, 64).repeat_interleave(10, dim=0) * 100
+    assert prdc(real, real.clone()) == PRDC(1.0, 1.0, 2.0, 1.0)
+
+
+POINTS = st.tuples(st.integers(1, 4), st.integers(1, 3)).flatmap(
+    lambda shape: st.tuples(
+        st.just(shape[0]),
+        *(
+            st.lists(st.lists(st.integers(-3, 3), min_size=shape[1], max_size=shape[1]), min_size=5, max_size=40)
+            for _ in range(2)
+        ),
+    )
+)
+
+
+@given(POINTS)
+def test_figures_are_those_of_the_definitions(case: tuple[int, list[list[int]], list[list[int]]]) -> None:
+    neighbours, real, generated = case[0], torch.tensor(case[1]).float(), torch.tensor(case[2]).float()
+    found, expected = prdc(real, generated, neighbours=neighbours), by_loops(real, generated, neighbours)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+
+
+def test_order_of_the_samples_does_not_matter() -> None:
+    real, generated = normal("real", 50), 0.5 + normal("generated", 40)
+    found, other = prdc(real, generated), prdc(real.flip(0), generated.flip(0))
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(found, name) == pytest.approx(getattr(other, name))
+
+
+@pytest.mark.parametrize(("real", "generated"), [(5, 20), (20, 5), (0, 20)])
+def test_fewer_samples_than_neighbours_are_refused(real: int, generated: int) -> None:
+    with pytest.raises(InputError, match=f"at least 6 images .* found {real} real and {generated} generated"):
+        prdc(torch.zeros(real, 2), torch.zeros(generated, 2), neighbours=5)
