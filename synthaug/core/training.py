@@ -111,10 +111,12 @@ class TrainingState(Callback):
     Attributes:
         path: The state file; it is replaced as a whole.
         every_seconds: Longest time between two saves.
+        is_sound: Tells whether the training is in a state worth keeping.
     """
 
     path: Path
     every_seconds: float = 120.0
+    is_sound: Callable[[], bool] = lambda: True
     _saved_at: float = field(default=0.0, repr=False)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -125,7 +127,8 @@ class TrainingState(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when the time has come, but never weights that a broken loss has spoilt."""
-        if time.monotonic() - self._saved_at > self.every_seconds and math.isfinite(_loss_of(outputs)):
+        is_due = time.monotonic() - self._saved_at > self.every_seconds
+        if is_due and math.isfinite(_loss_of(outputs)) and self.is_sound():
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -139,10 +139,11 @@ def _callbacks(request: TrainRequest, task: DDPMTask, state: Path) -> list[Callb
     every = request.grid_every or max(1, task.steps * task.batch_size // _GRIDS)
     classes, runtime = len(request.images.class_names), request.runtime
     # The state comes last: what the others object to is never saved.
-    callbacks: list[Callback] = [StopOnDivergence(), Grids(request.out / "grids", every, classes, runtime)]
+    divergence = StopOnDivergence()
+    callbacks: list[Callback] = [divergence, Grids(request.out / "grids", every, classes, runtime)]
     if request.monitor is not None and request.monitor_every is not None:
         callbacks.append(Monitoring(request.monitor, request.monitor_every, classes, runtime))
-    return [*callbacks, TrainingState(state)]
+    return [*callbacks, TrainingState(state, is_sound=divergence.is_sound)]
 
 
 def _keep_last_good(state: Path, task: DDPMTask, request: TrainRequest, choices: Choices) -> None:

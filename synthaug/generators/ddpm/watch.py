@@ -25,6 +25,8 @@ _MONITORED_IMAGES = 1000
 _BATCH = 250
 #: A training has diverged when its mean loss over the last hundred steps is this many times the lowest it has been.
 _DIVERGED = 4.0
+#: From here on it may be about to: its state is not worth keeping.
+_SUSPICIOUS = 1.5
 
 
 class _Sampling(Callback):
@@ -109,6 +111,11 @@ class StopOnDivergence(Callback):
 
     def __init__(self) -> None:
         self._lowest = float("inf")
+        self._loss = 0.0
+
+    def is_sound(self) -> bool:
+        """Whether the loss is about as low as it has been."""
+        return self._loss <= _SUSPICIOUS * self._lowest
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -116,7 +123,7 @@ class StopOnDivergence(Callback):
         """Compares the mean loss of the last hundred steps."""
         if trainer.global_step % 10 or trainer.global_step < 100:
             return
-        loss = _ddpm(pl_module).recent_loss()
+        loss = self._loss = _ddpm(pl_module).recent_loss()
         self._lowest = min(self._lowest, loss)
         if loss > _DIVERGED * self._lowest:
             raise TrainingError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +18,7 @@ from synthaug.core.training import TrainingState
 from synthaug.generators.checkpoint import CARD_NAME, read_card
 from synthaug.generators.ddpm import watch
 from synthaug.generators.ddpm.backend import BACKEND
+from synthaug.generators.ddpm.task import DDPMTask
 from tests.generators.ddpm.conftest import BATCH, CPU, STEPS, MakeRequest, SpoilLosses, logged, read_state
 
 
@@ -142,6 +145,25 @@ def test_loss_of_an_ordinary_training_may_rise(make_request: MakeRequest, spoil_
     spoil_losses(lambda step, loss: 0 * loss + (3.0 if step >= 100 else 1.0))
     BACKEND.train(request)
     assert read_card(request.out).training.is_complete
+
+
+@pytest.mark.parametrize(("loss", "is_sound"), [(0.9, True), (1.4, True), (1.6, False), (3.9, False)])
+def test_state_is_not_worth_keeping_once_the_loss_has_risen_by_half(loss: float, is_sound: bool) -> None:
+    stop = watch.StopOnDivergence()
+    assert stop.is_sound()
+    for step, mean in ((100, 1.0), (110, loss)):
+        task = Mock(spec=DDPMTask, recent_loss=Mock(return_value=mean))
+        stop.on_train_batch_end(Mock(spec=pl.Trainer, global_step=step), task, None, None, 0)
+    assert stop.is_sound() == is_sound
+
+
+@pytest.mark.usefixtures("save_often")
+def test_state_that_is_not_sound_is_not_saved(make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch.StopOnDivergence, "is_sound", lambda _: False)
+    saved: list[int] = []
+    monkeypatch.setattr(TrainingState, "_save", lambda _, trainer: saved.append(trainer.global_step))
+    BACKEND.train(make_request())
+    assert saved == [STEPS]  # at the end only
 
 
 def test_training_that_goes_wrong_before_any_state_leaves_no_checkpoint(
