@@ -1,10 +1,10 @@
 """Which form of U-Net learns most in equal time: width, depth, attention, patches.
 
-    python benchmarks/bench_networks.py --images CIFAR_FOLDER [--seconds 300] [--only cpu,cpu-wide] [--state FOLDER]
+    python benchmarks/bench_networks.py --images CIFAR_FOLDER [--seconds 300] [--preset base] [--state FOLDER]
 
 Each form trains with the same objective, batch size and rate on as many images as it can be shown in the given seconds,
 by a speed measured with all forms in turn; then it is judged on held-out images. Finished forms are kept in the state
-folder. Writes results/bench_networks.json.
+folder. Writes results/bench_networks_PRESET.json.
 """
 
 from __future__ import annotations
@@ -37,16 +37,25 @@ from synthaug.generators.ddpm.sampler import DEFAULT_SETTINGS, sample_images
 from synthaug.generators.ddpm.task import DDPMTask
 from synthaug.workflows.judge import Judge
 
-BASE = replace(PRESETS.get("cpu"), dropout=0.0)
-#: The forms that were tried for the preset `cpu`, by what distinguishes them.
+CPU, BASE = (replace(PRESETS.get(name), dropout=0.0) for name in ("cpu", "base"))
+#: The forms that were tried for a preset, by what distinguishes them.
 FORMS = {
-    "4 levels, no patches": replace(BASE, patch=1, widths=(32, 64, 128, 128)),
-    "patches of 2": replace(BASE, patch=2, widths=(64, 128, 128)),
-    "patches of 2, no attention": replace(BASE, patch=2, widths=(64, 128, 128), attention=False),
-    "patches of 2, wide": replace(BASE, patch=2, widths=(64, 128, 256)),
-    "patches of 2, 2 levels": replace(BASE, patch=2, widths=(64, 128)),
-    "patches of 2, deep": replace(BASE, patch=2, widths=(64, 128, 128), layers=2),
-    "patches of 4": replace(BASE, patch=4, widths=(128, 128), layers=2),
+    "cpu": {
+        "4 levels, no patches": replace(CPU, patch=1, widths=(32, 64, 128, 128)),
+        "patches of 2": replace(CPU, patch=2, widths=(64, 128, 128)),
+        "patches of 2, no attention": replace(CPU, patch=2, widths=(64, 128, 128), attention=0),
+        "patches of 2, wide": replace(CPU, patch=2, widths=(64, 128, 256)),
+        "patches of 2, 2 levels": replace(CPU, patch=2, widths=(64, 128)),
+        "patches of 2, deep": replace(CPU, patch=2, widths=(64, 128, 128), layers=2),
+        "patches of 4": replace(CPU, patch=4, widths=(128, 128), layers=2),
+    },
+    "base": {
+        "attention at 8x8": BASE,
+        "attention at 16x16 and 8x8": replace(BASE, attention=2),
+        "wide": replace(BASE, widths=(128, 256, 256)),
+        "deep": replace(BASE, widths=(96, 192, 256), layers=3),
+        "patches of 2": replace(BASE, patch=2, widths=(192, 384)),
+    },
 }
 
 
@@ -115,21 +124,23 @@ def main() -> None:
     """Measures what is missing and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", required=True, help="image folder of 32x32 images in 10 classes, train/ and test/")
+    parser.add_argument("--preset", choices=tuple(FORMS), default="cpu")
     parser.add_argument("--name", default="CIFAR-10 (JPEG q75)")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--objective", default="edm")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--judge-steps", type=int, default=3000)
-    parser.add_argument("--only", default=None, help="forms to measure, with commas; all if not given")
+    parser.add_argument("--only", default=None, help="forms to measure, with semicolons; all if not given")
     parser.add_argument("--state", type=Path, default=Path("runs/bench_networks"))
     options = parser.parse_args()
     runtime, process = Runtime.resolve(), build_process(options.objective, "cosine", None)
     splits = make_splits(load_source(f"imagefolder:{options.images}"))
     options.state.mkdir(parents=True, exist_ok=True)
-    chosen = FORMS if options.only is None else {name: FORMS[name] for name in options.only.split(",")}
+    forms = FORMS[options.preset]
+    chosen = forms if options.only is None else {name: forms[name] for name in options.only.split(";")}
     kept = options.state / "rates.json"
     if not kept.exists():
-        kept.write_text(json.dumps(training_rates(process, splits.train, runtime)))
+        kept.write_text(json.dumps(training_rates(chosen, process, splits.train, runtime)))
     rates = json.loads(kept.read_text())
     judge = None
     for name, form in chosen.items():
@@ -159,29 +170,32 @@ def main() -> None:
     write(options, runtime)
 
 
-def training_rates(process: Process, images: LabelledImages, runtime: Runtime) -> dict[str, float]:
+def training_rates(
+    forms: dict[str, Preset], process: Process, images: LabelledImages, runtime: Runtime
+) -> dict[str, float]:
     """Images per second of each form's training, all forms in turn."""
-    count = 6 * BASE.batch_size
-    actions = {name: lambda form=form: train(form, process, images, count, runtime) for name, form in FORMS.items()}
+    count = 6 * CPU.batch_size
+    actions = {name: lambda form=form: train(form, process, images, count, runtime) for name, form in forms.items()}
     return {name: rate(count, seconds) for name, seconds in interleaved(actions, 3).items()}
 
 
 def write(options: argparse.Namespace, runtime: Runtime) -> None:
     """The result of all forms measured so far."""
     rows = {}
-    for name in FORMS:
+    for name in FORMS[options.preset]:
         file = options.state / f"{name.replace(' ', '_')}.json"
         if file.exists():
             rows[name] = json.loads(file.read_text())
+    preset = PRESETS.get(options.preset)
     figures = {
         f"{name.replace(', ', '_').replace(' ', '_')}_{key}": row[key]
         for name, row in rows.items()
         for key in ("parameters", "gmacs", "images_per_second", "images_seen", "loss", "frechet", "recognised")
     }
     write_result(
-        "bench_networks",
-        f"{options.name}, 45,000 training images, {options.objective} objective, batches of {BASE.batch_size}, peak "
-        f"rate {BASE.learning_rate}, {runtime.precision}; each form trained for the images it can be shown in "
+        f"bench_networks_{options.preset}",
+        f"{options.name}, 45,000 training images, {options.objective} objective, batches of {preset.batch_size}, peak "
+        f"rate {preset.learning_rate}, {runtime.precision}; each form trained for the images it can be shown in "
         f"{options.seconds:.0f} s at the speed measured with all forms in turn. Loss: of the averaged weights on 1024 "
         f"validation images. Frechet distance and share recognised: {options.count} unguided samples "
         f"({DEFAULT_SETTINGS.sampler}, {DEFAULT_SETTINGS.steps} evaluations) against the validation images, in the "

@@ -41,7 +41,7 @@ from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.config import DataConfig
 from synthaug.workflows.judge import Judge
 
-EVALUATIONS = (5, 7, 10, 15, 20, 30, 50, 100)
+EVALUATIONS = (5, 7, 10, 15, 20, 30, 50, 100, 250)
 #: How much worse than the reference's mean a figure may be, in standard deviations of the reference between seeds.
 WITHIN = 2.0
 

@@ -53,8 +53,11 @@ class LabelledImages:
         """Checks the invariants and computes the fingerprint.
 
         Raises:
-            InputError: If there are no images, they are not square grey or RGB, or a label has no class name.
+            InputError: If there are no images, they are not square uint8 grey or RGB, or a label has no class name.
         """
+        if images.dtype != torch.uint8:
+            detail = ", with values that are no numbers" if images.is_floating_point() and images.isnan().any() else ""
+            raise InputError(f"{name}: images must be uint8 in 0..255, found {images.dtype}{detail}")
         count, channels, height, width = images.shape
         if count == 0:
             raise InputError(f"{name}: at least one image is needed, found none")

@@ -18,7 +18,8 @@ def decay_at(images_seen: int, batch_size: int, half_life: float) -> float:
     """The decay of the update that follows a batch: 0.5^(batch / (half-life * images seen)).
 
     The half-life grows with the training, so that the average always spans the same share of it, however long it will
-    be; this is the power-function average of Karras et al. 2024 (EDM2, equation 124) with gamma + 1 = ln 2 / half-life.
+    be. After many steps it is the power-function average of Karras et al. 2024 (EDM2, section 3.1), whose decay is
+    (1 - 1 / step)^(gamma + 1), with gamma + 1 = ln 2 / half-life.
 
     Args:
         images_seen: Images shown so far, this batch among them.

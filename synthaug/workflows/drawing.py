@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field
 from synthaug.core.errors import InputError
 from synthaug.core.folders import Folder, read_bytes
 from synthaug.core.runtime import DeviceName, Runtime
-from synthaug.generators.base import Generator, SamplerSettings, load_backend
+from synthaug.generators.base import Generator, GeneratorSpec, SamplerSettings, load_backend
+from synthaug.generators.checkpoint import CheckpointCard
 from synthaug.shards.plan import MAX_SHARDS, GeneratorRecord, SetPlan
 from synthaug.workflows.checkpoints import FoundCheckpoint, find_by_hash, find_checkpoint
 from synthaug.workflows.config import WorkflowConfig
@@ -116,19 +117,7 @@ class Drawing:
             asked = config.batch_size or DEFAULT_BATCH_SIZE
             batch_size = min(asked, config.shard_size, config.per_class * len(classes))
         plan = SetPlan(
-            generator=GeneratorRecord(
-                model=spec.model,
-                checkpoint=spec.checkpoint,
-                preset=found.card.preset,
-                parameters=found.card.training.parameters,
-                images_seen=found.card.training.images_seen,
-                image_size=spec.image_size,
-                channels=1 if spec.channels == 1 else 3,
-                allows_flip=spec.allows_flip,
-                split=spec.split,
-                ancestors=spec.ancestors,
-                sampling_version=spec.sampling_version,
-            ),
+            generator=_record(spec, found.card),
             sampler=settings.sampler,
             steps=settings.steps,
             guidance=settings.guidance,
@@ -175,6 +164,22 @@ class Drawing:
         """The sampler's settings."""
         plan = self.plan
         return SamplerSettings(plan.sampler, plan.steps, plan.guidance, plan.guidance_interval)
+
+
+def _record(spec: GeneratorSpec, card: CheckpointCard) -> GeneratorRecord:
+    return GeneratorRecord(
+        model=spec.model,
+        checkpoint=spec.checkpoint,
+        preset=card.preset,
+        parameters=card.training.parameters,
+        images_seen=card.training.images_seen,
+        image_size=spec.image_size,
+        channels=1 if spec.channels == 1 else 3,
+        allows_flip=spec.allows_flip,
+        split=spec.split,
+        ancestors=spec.ancestors,
+        sampling_version=spec.sampling_version,
+    )
 
 
 def _former_model(folder: Folder) -> str:

@@ -25,6 +25,9 @@ from synthaug.metrics.frechet import frechet_distance
 from synthaug.metrics.prdc import prdc
 
 _BATCH = 500
+_NEIGHBOURS = 5
+#: Fewer real images cannot be compared with.
+MIN_REFERENCE = _NEIGHBOURS + 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Judge:
         with torch.no_grad():
             device = next(self.network.parameters()).device
             predicted = self.network.head(features.to(device)).argmax(dim=1).cpu()
-        compared = prdc(self.reference, features)
+        compared = prdc(self.reference, features, neighbours=_NEIGHBOURS)
         return {
             "frechet": frechet_distance(features, self.reference),
             "recognised": agreement(predicted, labels.cpu(), self.network.head.out_features).overall,

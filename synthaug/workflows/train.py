@@ -19,7 +19,7 @@ from synthaug.generators.base import LoggerName, TrainPlan, TrainRequest, load_b
 from synthaug.generators.checkpoint import CARD_NAME, TrainingSummary, read_card
 from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.config import Count, DataConfig, Duration
-from synthaug.workflows.judge import Judge
+from synthaug.workflows.judge import MIN_REFERENCE, Judge
 
 _STATE = Path("training") / "state.ckpt"
 #: Measurements during a training that measures itself on a GPU.
@@ -177,11 +177,17 @@ class _Job:
             logger=config.logger,
         )
         plan = backend.plan(request)
+        can_be_measured = len(splits.validation) >= MIN_REFERENCE
+        if config.watch_every is not None and not can_be_measured:
+            raise InputError(
+                f"--watch-every needs at least {MIN_REFERENCE} validation images, found {len(splits.validation)}"
+            )
         if request.runtime.device == "cuda":
             runtime, every = request.runtime, request.monitor_every
             if config.compile is None:
                 runtime = replace(runtime, compiled=plan.images >= _WORTH_COMPILING)
-            request = replace(request, runtime=runtime, monitor_every=every or max(1, plan.images // _LOOKS))
+            every = every or (max(1, plan.images // _LOOKS) if can_be_measured else None)
+            request = replace(request, runtime=runtime, monitor_every=every)
         return cls(config, splits, request, plan)
 
     def monitored(self) -> TrainRequest:

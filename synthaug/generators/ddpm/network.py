@@ -26,7 +26,7 @@ class Preset:
         patch: Pixels on the side of a patch that the network sees as one (a pixel-unshuffle before it).
         widths: Channels at each resolution; every further entry halves the image once more.
         layers: Residual blocks per resolution.
-        attention: Whether the lowest resolution has self-attention.
+        attention: How many of the lowest resolutions have self-attention.
         dropout: Probability of dropping an activation in a residual block, in training.
         objective: What the network predicts unless told otherwise.
         images: Images to show to the network in training.
@@ -39,7 +39,7 @@ class Preset:
     patch: int
     widths: tuple[int, ...]
     layers: int
-    attention: bool
+    attention: int
     dropout: float
     objective: ObjectiveName
     images: int
@@ -71,27 +71,27 @@ PRESETS: Registry[Preset] = Registry(
     {
         "digits": Preset(
             "8x8 to 16x16 images; a minute or two on two CPU cores",
-            patch=1, widths=(32, 64), layers=1, attention=False, dropout=0.0, objective="epsilon",
+            patch=1, widths=(32, 64), layers=1, attention=0, dropout=0.0, objective="epsilon",
             images=115_200, batch_size=64, learning_rate=2e-3, ema_half_life=0.05,
         ),
         "cpu": Preset(
             "32x32 images; an hour or more on two CPU cores",
-            patch=2, widths=(64, 128, 128), layers=1, attention=True, dropout=0.0, objective="edm",
+            patch=2, widths=(64, 128, 128), layers=1, attention=1, dropout=0.0, objective="edm",
             images=500_000, batch_size=16, learning_rate=1e-3, ema_half_life=0.05,
         ),
         "small": Preset(
             "32x32 images; minutes on a GPU, days on a CPU",
-            patch=1, widths=(64, 128, 128), layers=2, attention=True, dropout=0.0, objective="epsilon",
+            patch=1, widths=(64, 128, 128), layers=2, attention=1, dropout=0.0, objective="edm",
             images=5_000_000, batch_size=128, learning_rate=5e-4, ema_half_life=0.05,
         ),
         "base": Preset(
             "32x32 images; a GPU for half an hour",
-            patch=1, widths=(128, 192, 256), layers=2, attention=True, dropout=0.1, objective="epsilon",
+            patch=1, widths=(128, 192, 256), layers=2, attention=1, dropout=0.1, objective="edm",
             images=10_000_000, batch_size=512, learning_rate=1e-3, ema_half_life=0.05,
         ),
         "large": Preset(
             "32x32 to 64x64 images; a GPU for hours",
-            patch=1, widths=(128, 256, 256, 256), layers=2, attention=True, dropout=0.13, objective="epsilon",
+            patch=1, widths=(128, 256, 256, 256), layers=2, attention=1, dropout=0.13, objective="edm",
             images=50_000_000, batch_size=512, learning_rate=1e-3, ema_half_life=0.05,
         ),
     },
@@ -111,21 +111,20 @@ def build_network(preset: Preset, *, image_size: int, channels: int, classes: in
     if not 2 <= classes <= MAX_CLASSES:
         raise InputError(f"a DDPM learns 2 to {MAX_CLASSES} classes, found {classes}")
     levels = preset.levels(image_size)
-    last_down = "AttnDownBlock2D" if preset.attention else "DownBlock2D"
-    first_up = "AttnUpBlock2D" if preset.attention else "UpBlock2D"
+    attended = min(preset.attention, levels)
     return UNet2DModel(
         sample_size=image_size // preset.patch,
         in_channels=channels * preset.patch**2,
         out_channels=channels * preset.patch**2,
         block_out_channels=preset.widths[:levels],
         layers_per_block=preset.layers,
-        down_block_types=("DownBlock2D",) * (levels - 1) + (last_down,),
-        up_block_types=(first_up,) + ("UpBlock2D",) * (levels - 1),
+        down_block_types=("DownBlock2D",) * (levels - attended) + ("AttnDownBlock2D",) * attended,
+        up_block_types=("AttnUpBlock2D",) * attended + ("UpBlock2D",) * (levels - attended),
         attention_head_dim=64,
         norm_num_groups=16,
         dropout=preset.dropout,
         num_class_embeds=classes + 1,
-        add_attention=preset.attention,
+        add_attention=preset.attention > 0,
     )
 
 

@@ -167,14 +167,15 @@ class DiscreteProcess:
         return Levels(sigmas[times], times)
 
     def chain_levels(self, steps: int) -> Levels:
-        """Every (1000 // steps)-th timestep down to 0; with 1000 steps the whole chain of the paper.
+        """Timesteps in even distances from the very last, 999, on ("trailing" in diffusers); with 1000 steps, all.
 
         Raises:
             InputError: If there are more steps than timesteps.
         """
         _check_steps(steps, TRAIN_TIMESTEPS)
-        times = (torch.arange(steps) * (TRAIN_TIMESTEPS // steps)).flip(0)
-        return Levels(self.all_sigmas()[times], times)
+        times = torch.arange(steps, 0, -1, dtype=torch.float64) * TRAIN_TIMESTEPS / steps
+        indices = times.round().to(torch.int64) - 1
+        return Levels(self.all_sigmas()[indices], indices)
 
     def scheduler(self) -> Any:
         """A `DPMSolverMultistepScheduler`; other diffusers schedulers can be made from its configuration."""

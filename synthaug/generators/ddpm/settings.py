@@ -61,6 +61,7 @@ class Choices:
             "label_dropout": request.label_dropout,
             "allows_flip": request.allows_flip,
             "seed": request.seed,
+            "precision": request.runtime.precision,
             "train_fingerprint": request.split.train_fingerprint,
             "init": "" if self.init is None else self.init.checkpoint,
         }

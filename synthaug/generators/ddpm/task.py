@@ -32,7 +32,7 @@ class DDPMTask(pl.LightningModule):
 
     The images live on the training device as uint8; a step gathers its own batch, so a resumed training continues
     exactly where it stopped. Several processes share each batch, with equal parts; what they learn does not depend on
-    their number but for rounding.
+    their number but for rounding and, where there is dropout, for which activations it hits.
 
     Args:
         network: A `UNet2DModel`; its last class stands for "no label".

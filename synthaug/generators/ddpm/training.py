@@ -106,6 +106,13 @@ def check(request: TrainRequest) -> Choices:
         )
     if request.resume_from is not None:
         _check_same_training(request.resume_from, choices.settings(request))
+        shown = _steps_in(request.resume_from) * choices.preset.batch_size
+        wanted = choices.preset.images
+        if shown >= wanted + choices.preset.batch_size:
+            raise InputError(
+                f"--images {wanted} is fewer than the {shown} that this training has been shown already; "
+                "give more to continue it"
+            )
     return choices
 
 
