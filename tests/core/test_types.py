@@ -1,4 +1,7 @@
 import hashlib
+import inspect
+import math
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -91,3 +94,12 @@ def test_a_split_record_survives_json_and_refuses_unknown_fields() -> None:
     assert SplitRecord.model_validate_json(record.model_dump_json()) == record
     with pytest.raises(ValueError, match="extra"):
         SplitRecord.model_validate({**record.model_dump(), "extra": 1})
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan")])
+def test_images_of_another_type_are_refused_and_numbers_that_are_none_named(value: float) -> None:
+    images: Any = torch.full((2, 3, 8, 8), value)
+    unchecked = inspect.unwrap(LabelledImages.of.__func__)  # as it is outside the tests, without checks of shapes
+    with pytest.raises(InputError, match=r"mine: images must be uint8 in 0..255, found torch.float32") as refusal:
+        unchecked(LabelledImages, images, torch.tensor([0, 1]), ("cat", "dog"), "mine")
+    assert ("no numbers" in str(refusal.value)) == math.isnan(value)

@@ -119,6 +119,7 @@ def test_ancestral_sampling_is_that_of_the_ddpm_scheduler(objective: str, schedu
         prediction_type=PREDICTIONS[objective],
         variance_type="fixed_small",
         clip_sample=True,
+        timestep_spacing="trailing",
     )
     stock.set_timesteps(steps)
     noise = generator_for("ancestral noise")
@@ -140,8 +141,7 @@ def test_ddim_is_that_of_the_ddim_scheduler(objective: str, schedule: str, steps
     # Clipped estimates of the image go with the noise that belongs to them.
     theirs = stock_trajectory(stock, lambda s, out, t, x: s.step(out, t, x, use_clipped_model_output=True).prev_sample)
     process = build_process(objective, schedule, None)
-    levels = process.chain_levels(steps)
-    assert torch.equal(levels.times, stock.timesteps)
+    levels = Levels(process.all_sigmas()[stock.timesteps], stock.timesteps)
     assert_same_trajectory(our_trajectory(process, "ddim", levels), theirs, levels, preserves_variance=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,16 @@ def test_samples_are_measured_every_so_many_images(tmp_path: Path, monkeypatch: 
     assert [int(row["step"]) for row in rows] == [2, 4, 5]
     assert all(float(row["frechet"]) >= 0 for row in rows)
     assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("recognised", "precision", "recall", "coverage"))
+
+
+def test_samples_are_not_measured_where_there_are_too_few_validation_images(
+    tmp_path: Path, make_image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"data": f"imagefolder:{make_image_folder(per_class=4)}", "per_class_real": None}
+    with pytest.raises(InputError, match=r"--watch-every needs at least 6 validation images, found \d"):
+        plan_training(tiny(tmp_path / "asked", watch_every=8, **few))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert module._Job.of(tiny(tmp_path / "gpu", device="cuda", **few)).request.monitor_every is None
 
 
 def test_nothing_is_measured_on_a_cpu_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

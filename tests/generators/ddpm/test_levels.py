@@ -53,7 +53,7 @@ def test_stock_scheduler_visits_the_same_levels_from_its_configuration_alone(pro
 def test_ancestral_sampling_visits_the_timesteps_of_the_stock_scheduler(schedule: Any, steps: int) -> None:
     from diffusers import DDPMScheduler
 
-    stock = DDPMScheduler(beta_schedule=STOCK_NAMES[schedule])
+    stock = DDPMScheduler(beta_schedule=STOCK_NAMES[schedule], timestep_spacing="trailing")
     stock.set_timesteps(steps)
     process = DiscreteProcess("epsilon", schedule)
     sigmas, times = process.chain_levels(steps)
@@ -61,11 +61,17 @@ def test_ancestral_sampling_visits_the_timesteps_of_the_stock_scheduler(schedule
     assert torch.equal(sigmas, process.all_sigmas()[times])
 
 
-@pytest.mark.parametrize(("objective", "log_snr"), [("epsilon", -2.3), ("v", -4.0)])
+@pytest.mark.parametrize("steps", [1, 2, 300, 501, 700, 900, 1000])
+def test_ancestral_sampling_begins_in_pure_noise_whatever_its_steps(steps: int) -> None:
+    times = DiscreteProcess().chain_levels(steps).times
+    assert len(times) == steps
+    assert times[0] == 999
+
+
+@pytest.mark.parametrize("objective", ["epsilon", "v"])
 @pytest.mark.parametrize("schedule", STOCK_NAMES)
-def test_deterministic_sampling_starts_at_the_noisiest_useful_timestep(
-    objective: Any, schedule: Any, log_snr: float
-) -> None:
+def test_deterministic_sampling_starts_at_the_noisiest_useful_timestep(objective: Any, schedule: Any) -> None:
+    log_snr = -4.0
     process = DiscreteProcess(objective, schedule)
     first = int(process.sampling_levels(10).times[0])
     logs = -process.all_sigmas().log()
@@ -85,7 +91,7 @@ def test_edm_levels_are_evenly_spaced_in_the_seventh_root(steps: int) -> None:
 @every_process
 @pytest.mark.parametrize("grid", ["sampling_levels", "chain_levels"])
 def test_levels_go_down_without_repeats_up_to_the_most_steps_and_no_further(process: Process, grid: str) -> None:
-    most = {"epsilon": 934, "epsilon-linear": 673, "v": 987, "v-linear": 888}
+    most = {"epsilon": 987, "epsilon-linear": 888, "v": 987, "v-linear": 888}
     name = next(name for name, known in PROCESSES.items() if known is process)
     limit = most.get(name, 1000) if grid == "sampling_levels" else 1000
     sigmas = getattr(process, grid)(limit).sigmas.tolist()

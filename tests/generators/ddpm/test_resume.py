@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from synthaug.core.errors import DamageError, InputError
+from synthaug.core.runtime import Runtime
 from synthaug.generators.base import TrainRequest
 from synthaug.generators.checkpoint import CARD_NAME, read_card
 from synthaug.generators.ddpm.backend import BACKEND
@@ -140,9 +141,18 @@ def test_training_can_be_made_longer(make_request: MakeRequest) -> None:
     assert read_card(request.out).checkpoint != before
 
 
+def test_fewer_images_than_were_shown_are_refused(make_request: MakeRequest) -> None:
+    request = make_request(budget=3 * BATCH)
+    BACKEND.train(request)
+    shorter = replace(request, budget=2 * BATCH, resume_from=state_of(request))
+    with pytest.raises(InputError, match=f"--images {2 * BATCH} is fewer than the {3 * BATCH} that this training"):
+        BACKEND.plan(shorter)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        ({"runtime": Runtime("cpu", "bf16")}, "precision"),
         ({"preset": "small"}, "preset"),
         ({"batch_size": 9}, "batch_size"),
         ({"learning_rate": 1.0}, "learning_rate"),
