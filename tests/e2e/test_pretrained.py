@@ -8,19 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from synthaug.classifiers.recipes import RECIPES
-from synthaug.classifiers.resnet import build_network
-from synthaug.classifiers.task import predict, train_classifier
 from synthaug.cli.main import main
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import generator_for
-from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.sources import load_source
 from synthaug.data.splits import leak, make_splits
-from synthaug.metrics.agreement import agreement
 from synthaug.shards.reader import read_set
 from synthaug.workflows.checkpoints import packaged_checkpoints
 from synthaug.workflows.demo import PER_CLASS_REAL
+from synthaug.workflows.judge import Judge
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +59,30 @@ def test_the_packaged_model_may_be_benched_on_the_split_of_the_demo(generated: P
     assert leak(read_set(generated)[1].plan.generator.split, splits.record) is None
 
 
-def test_a_classifier_of_real_digits_recognises_the_synthetic_ones(generated: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    """Trained on all real training digits; compares with test digits, which the generator has not seen."""
     splits = make_splits(load_source("digits"))
-    runtime = Runtime.resolve("cpu")
-    network = build_network("resnet20", channels=1, classes=10, seed=0)
-    recipe = RECIPES.get("fast")
-    data = MixedDataModule(splits, batch_size=recipe.batch_size, seed=0)
-    judge = train_classifier(network, data, recipe, runtime=runtime, root=tmp_path, on_step=lambda _: None).network
-    on_test = agreement(predict(judge, splits.test.images, runtime).argmax(1), splits.test.labels, 10)
-    assert on_test.overall >= 0.97  # A judge worth asking.
+    unseen = make_splits(load_source("digits"), per_class_real=PER_CLASS_REAL).test
+    trained = Judge.trained(splits, Runtime("cpu", "fp32"), reference=unseen)
+    assert trained.validation_accuracy >= 0.97  # a judge worth asking
+    return trained
+
+
+def test_a_classifier_of_real_digits_recognises_the_synthetic_ones(generated: Path, judge: Judge) -> None:
     images, _ = read_set(generated)
-    fidelity = agreement(predict(judge, images.images, runtime).argmax(1), images.labels, 10)
-    assert fidelity.overall >= 0.9
-    assert min(share for share in fidelity.per_class if share is not None) >= 0.7
+    assert judge.figures(images.images, images.labels)["recognised"] >= 0.97
     shuffled = images.labels[torch.randperm(len(images), generator=generator_for("shuffle"))]
-    assert agreement(predict(judge, images.images, runtime).argmax(1), shuffled, 10).overall < 0.25
+    assert judge.figures(images.images, shuffled)["recognised"] < 0.25
+
+
+def test_synthetic_digits_are_as_varied_as_real_ones_and_repeated_ones_are_not(generated: Path, judge: Judge) -> None:
+    images, _ = read_set(generated)
+    figures = judge.figures(images.images, images.labels)
+    assert figures["recall"] >= 0.5
+    assert figures["coverage"] >= 0.8
+    first = torch.stack([(images.labels == label).nonzero()[0, 0] for label in range(10)]).repeat(50)
+    collapsed = judge.figures(images.images[first], images.labels[first])
+    assert collapsed["recognised"] >= 0.9  # their labels are right ...
+    assert collapsed["recall"] < 0.1  # ... and that is all
+    assert collapsed["coverage"] < 0.5
