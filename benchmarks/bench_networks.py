@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from synthaug.core.console import progress
 from synthaug.core.pixels import encode_png, grid, to_network
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.training import fit
+from synthaug.core.training import EndlessSteps, fit
 from synthaug.core.types import LabelledImages
 from synthaug.data.sources import load_source
 from synthaug.data.splits import make_splits
@@ -59,14 +58,6 @@ FORMS = {
 }
 
 
-class _Endless(torch.utils.data.IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        step = 0
-        while True:
-            yield step
-            step += 1
-
-
 def new_network(form: Preset) -> Any:
     """The same initial weights every time."""
     torch.manual_seed(0)
@@ -81,7 +72,7 @@ def train(
     task = DDPMTask(
         new_network(form), process, images, preset, allows_flip=True, label_dropout=0.1, seed=0, runtime=runtime
     )
-    loader = torch.utils.data.DataLoader(_Endless(), batch_size=None)
+    loader = torch.utils.data.DataLoader(EndlessSteps(), batch_size=None)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch, progress("training", task.steps) as advance:
         fit(task, loader, runtime=runtime, steps=task.steps, root=Path(scratch), on_step=advance)

@@ -24,7 +24,7 @@ import io
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from torchvision import datasets, transforms
 
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
-from synthaug.core.training import fit
+from synthaug.core.training import EndlessSteps, fit
 from synthaug.core.types import LabelledImages
 from synthaug.data.sources import load_source
 from synthaug.generators.ddpm.network import PRESETS, Preset, build_network
@@ -95,19 +95,11 @@ def ours(images: LabelledImages, preset: Preset, network: Any, runtime: Runtime,
                 task.trainer.should_stop = True
 
         with tempfile.TemporaryDirectory() as scratch:
-            endless = torch.utils.data.DataLoader(_Endless(), batch_size=None)
+            endless = torch.utils.data.DataLoader(EndlessSteps(), batch_size=None)
             fit(task, endless, runtime=runtime, steps=steps, root=Path(scratch), on_step=on_step)
         return watch.seconds, task.average
 
     return run
-
-
-class _Endless(torch.utils.data.IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        step = 0
-        while True:
-            yield step
-            step += 1
 
 
 def diffusers_loop(folder: Path, preset: Preset, network: Any) -> Loop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import math
 import signal
@@ -73,6 +74,13 @@ class _Stop(Callback):
             wants = trainer.strategy.reduce_boolean_decision(wants, all=False)
         if wants:
             trainer.should_stop = True
+
+
+class EndlessSteps(torch.utils.data.IterableDataset[int]):
+    """Gives step numbers for ever, to a module that gathers its own batches."""
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count()
 
 
 def _loss_of(outputs: Any) -> float:

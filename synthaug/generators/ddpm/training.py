@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from synthaug.core.errors import DamageError, InputError, TrainingError
 from synthaug.core.processes import is_main_process, launched_processes
 from synthaug.core.seeding import derive_seed
 from synthaug.core.storage import check_same_settings, write_json
-from synthaug.core.training import TrainingState, fit
+from synthaug.core.training import EndlessSteps, TrainingState, fit
 from synthaug.generators.base import LoggerName, TrainRequest
 from synthaug.generators.checkpoint import read_card
 from synthaug.generators.ddpm.export import begin_from, write_checkpoint
@@ -30,16 +29,6 @@ from synthaug.generators.ddpm.watch import Grids, Monitoring, StopOnDivergence
 
 _GRIDS = 10
 _SETTINGS_NAME = "settings.json"
-
-
-class _Endless(torch.utils.data.IterableDataset[int]):
-    """Gives step numbers for ever; the task gathers its own batches."""
-
-    def __iter__(self) -> Iterator[int]:
-        step = 0
-        while True:
-            yield step
-            step += 1
 
 
 def train(request: TrainRequest) -> Path:
@@ -66,7 +55,7 @@ def train(request: TrainRequest) -> Path:
             with progress("training ddpm", task.steps * task.batch_size) as advance:
                 fit(
                     task,
-                    torch.utils.data.DataLoader(_Endless(), batch_size=None),
+                    torch.utils.data.DataLoader(EndlessSteps(), batch_size=None),
                     runtime=request.runtime,
                     steps=task.steps,
                     root=request.out,
