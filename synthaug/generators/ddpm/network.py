@@ -80,17 +80,17 @@ PRESETS: Registry[Preset] = Registry(
             images=500_000, batch_size=16, learning_rate=1e-3, ema_half_life=0.05,
         ),
         "small": Preset(
-            "32x32 images; minutes on a GPU, days on a CPU",
+            "32x32 images; a GPU, or days on a CPU",
             patch=1, widths=(64, 128, 128), layers=2, attention=1, dropout=0.0, objective="edm",
             images=5_000_000, batch_size=128, learning_rate=5e-4, ema_half_life=0.05,
         ),
         "base": Preset(
-            "32x32 images; a GPU for half an hour",
+            "32x32 images; a GPU",
             patch=1, widths=(128, 192, 256), layers=2, attention=1, dropout=0.1, objective="edm",
             images=10_000_000, batch_size=512, learning_rate=1e-3, ema_half_life=0.05,
         ),
         "large": Preset(
-            "32x32 to 64x64 images; a GPU for hours",
+            "32x32 to 64x64 images; a large GPU",
             patch=1, widths=(128, 256, 256, 256), layers=2, attention=1, dropout=0.13, objective="edm",
             images=50_000_000, batch_size=512, learning_rate=1e-3, ema_half_life=0.05,
         ),
