@@ -121,7 +121,8 @@ def quality(options: argparse.Namespace) -> None:
         "distance, share recognised, coverage (k = 5) in the features of a ResNet-20 trained on real training images. "
         f"Reference: ddpm with 1000 evaluations, {options.reference_seeds} seeds. Within noise: all three figures no "
         f"worse than the reference's mean by more than {WITHIN:g} standard deviations between its seeds, there and "
-        "with every larger number of evaluations measured; -1 where none is.",
+        "with every larger number of evaluations measured; -1 where none is. The curve is one seed, not among the "
+        "reference's, and the limit is one-sided.",
         figures,
         {"reference": reference, "curve": curve, "real_validation_images": real, "default": asdict(DEFAULT_SETTINGS)},
     )
