@@ -31,7 +31,8 @@ from synthaug.core.types import LabelledImages
 from synthaug.data.sources import load_source
 from synthaug.data.splits import make_splits
 from synthaug.generators.ddpm.network import PRESETS, Preset, build_network
-from synthaug.generators.ddpm.process import Process, build_process, network_input, training_target
+from synthaug.generators.ddpm.objective import network_input, training_target
+from synthaug.generators.ddpm.process import Process, build_process
 from synthaug.generators.ddpm.sampler import DEFAULT_SETTINGS, sample_images
 from synthaug.generators.ddpm.task import DDPMTask
 from synthaug.workflows.judge import Judge

@@ -1,11 +1,12 @@
 """Sampling: quality against network evaluations for every sampler, and speed against other implementations.
 
-    python benchmarks/bench_sampling.py [--model ddpm-digits --data digits --per-class-real 20] [--count 1000]
+    python benchmarks/bench_sampling.py [--model ddpm-digits --data digits --per-class-real 20] [--count 200]
     python benchmarks/bench_sampling.py --part speed [--preset cpu] [--compile]
 
 Part `quality` draws the same classes with every sampler and number of evaluations, and compares each set with real
 images that the generator never saw, in the features of a classifier of real training images. The reference is
-ancestral sampling with 1000 evaluations (Ho et al. 2020), drawn with several seeds to know the noise of the figures.
+ancestral sampling with 1000 evaluations (Ho et al. 2020); all are drawn with the same seeds, several, to know the noise
+of the figures.
 
 Part `speed` compares images per second on the U-Net of a preset at 32x32, untrained (speed does not depend on the
 weights), interleaved in one process: the default sampler; diffusers with the same solver and evaluations; its
@@ -18,7 +19,8 @@ Writes results/bench_sampling_quality_MODEL.json or results/bench_sampling_speed
 from __future__ import annotations
 
 import argparse
-import statistics
+import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,8 +29,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler
-from harness import interleaved, rate, ratio, write_result
+from harness import draw, interleaved, rate, ratio, write_result
 
+from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import SampleNoise
 from synthaug.core.types import LabelledImages
@@ -37,25 +40,44 @@ from synthaug.generators.ddpm.network import PRESETS, Preset, build_network
 from synthaug.generators.ddpm.process import DiscreteProcess
 from synthaug.generators.ddpm.sampler import DEFAULT_SETTINGS, sample_images
 from synthaug.generators.ddpm.solvers import SOLVERS
+from synthaug.workflows.bench.statistics import estimate
 from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.config import DataConfig
 from synthaug.workflows.judge import Judge
 
-EVALUATIONS = (5, 7, 10, 15, 20, 30, 50, 100, 250)
-#: How much worse than the reference's mean a figure may be, in standard deviations of the reference between seeds.
-WITHIN = 2.0
+EVALUATIONS = (5, 7, 10, 15, 20, 30, 50, 100, 250, 1000)
+REFERENCE = SamplerSettings("ddpm", 1000, 1.0)
+#: Whether more of a figure is better (1) or worse (-1).
+SIGNS = {"frechet": -1, "recognised": 1, "coverage": 1}
 
 
-def draw(generator: Generator, settings: SamplerSettings, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images of all classes in turn, and their labels."""
-    classes = len(generator.spec.class_names)
-    samples = [(i % classes, i // classes) for i in range(count)]
-    parts = []
-    for start in range(0, count, 250):
-        some = samples[start : start + 250]
-        labels = torch.tensor([label for label, _ in some])
-        parts.append(generator.sample(labels, SampleNoise(seed, some, generator.spec.noise_shape), settings))
-    return torch.cat(parts), torch.tensor([label for label, _ in samples])
+class Draws:
+    """Figures of drawn images by sampler, evaluations and seed, kept in a file so that a stopped run continues."""
+
+    def __init__(self, generator: Generator, judge: Judge, count: int, file: Path) -> None:
+        self._generator, self._judge, self._count, self._file = generator, judge, count, file
+        lines = file.read_text().splitlines() if file.exists() else []
+        self._known = {tuple(key): figures for key, figures in map(json.loads, lines)}
+
+    def figures(self, sampler: str, evaluations: int, seed: int) -> dict[str, float]:
+        """What the judge says of one set."""
+        key = (sampler, evaluations, self._count, seed)
+        if key not in self._known:
+            settings = SamplerSettings(sampler, evaluations, 1.0)
+            self._known[key] = self._judge.figures(*draw(self._generator, settings, self._count, seed))
+            with self._file.open("a") as file:
+                file.write(json.dumps([key, self._known[key]]) + "\n")
+            print(*key, {name: round(value, 3) for name, value in self._known[key].items()}, flush=True)
+        return self._known[key]
+
+
+def most_evaluations(generator: Generator, sampler: str) -> int:
+    """The largest number of evaluations a sampler has; solvers do not visit the noisiest timesteps of a chain."""
+    for steps in range(1000, 0, -1):
+        with contextlib.suppress(InputError):
+            generator.check_settings(SamplerSettings(sampler, steps, 1.0))
+            return steps
+    raise AssertionError
 
 
 def quality(options: argparse.Namespace) -> None:
@@ -75,57 +97,52 @@ def quality(options: argparse.Namespace) -> None:
     judge = Judge.trained(everything, runtime, reference=unseen, steps=options.judge_steps)
     found = find_checkpoint(options.model)
     generator = load_backend(found.card.model).load(found.folder, runtime)
-
-    def measure(settings: SamplerSettings, seed: int = 0) -> dict[str, float]:
-        return judge.figures(*draw(generator, settings, options.count, seed))
-
-    seeds = range(1, options.reference_seeds + 1)
-    reference = [measure(SamplerSettings("ddpm", 1000, 1.0), seed) for seed in seeds]
-    real = judge.figures(everything.validation.images, everything.validation.labels)
-    limits = {}
-    for name in ("frechet", "recognised", "coverage"):
-        values = [figures[name] for figures in reference]
-        worse = 1 if name == "frechet" else -1
-        limits[name] = statistics.mean(values) + worse * WITHIN * statistics.stdev(values)
-    curve: dict[str, dict[int, dict[str, float]]] = {}
-    for sampler in SOLVERS.names():
-        curve[sampler] = {}
-        for evaluations in EVALUATIONS:
-            curve[sampler][evaluations] = measure(SamplerSettings(sampler, evaluations, 1.0))
-            print(sampler, evaluations, {k: round(v, 3) for k, v in curve[sampler][evaluations].items()}, flush=True)
-
-    def is_within(figures: dict[str, float]) -> bool:
-        return (
-            figures["frechet"] <= limits["frechet"]
-            and figures["recognised"] >= limits["recognised"]
-            and figures["coverage"] >= limits["coverage"]
-        )
-
+    name = options.name or Path(options.model).name
+    options.state.mkdir(parents=True, exist_ok=True)
+    draws = Draws(generator, judge, options.count, options.state / f"{name}.jsonl")
+    seeds = range(options.seeds)
+    reference = [draws.figures(REFERENCE.sampler, REFERENCE.steps, seed) for seed in seeds]
+    curve: dict[str, dict[int, dict[str, Any]]] = {}
+    for sampler in options.samplers.split(","):
+        most = min(most_evaluations(generator, sampler), options.most)
+        points = sorted({min(evaluations, most) for evaluations in EVALUATIONS})
+        curve[sampler] = {n: compared([draws.figures(sampler, n, seed) for seed in seeds], reference) for n in points}
     figures: dict[str, float] = {
-        "images_per_setting": options.count,
-        "reference_frechet": round(statistics.mean(f["frechet"] for f in reference), 4),
-        "reference_frechet_deviation": round(statistics.stdev(f["frechet"] for f in reference), 4),
-        "reference_recognised": round(statistics.mean(f["recognised"] for f in reference), 4),
-        "reference_coverage": round(statistics.mean(f["coverage"] for f in reference), 4),
+        "seeds": options.seeds,
+        "images_per_seed": options.count,
         "judge_validation_accuracy": round(judge.validation_accuracy, 4),
+        **{f"reference_{key}": round(estimate([f[key] for f in reference]).mean, 4) for key in SIGNS},
     }
     for sampler, points in curve.items():
-        enough = [n for i, n in enumerate(EVALUATIONS) if all(is_within(points[m]) for m in EVALUATIONS[i:])]
-        figures[f"{sampler}_evaluations_within_noise"] = enough[0] if enough else -1
-        for evaluations, values in points.items():
-            figures[f"{sampler}_{evaluations}_frechet"] = round(values["frechet"], 4)
+        enough = [n for n in points if all(points[m]["is_within_noise"] for m in points if m >= n)]
+        figures[f"{sampler}_evaluations_within_noise"] = min(enough) if enough else -1
+        for evaluations, point in points.items():
+            figures[f"{sampler}_{evaluations}_frechet"] = round(point["mean"]["frechet"], 4)
     write_result(
-        f"bench_sampling_quality_{options.name or Path(options.model).name}",
-        f"Checkpoint {options.model} ({found.card.settings['objective']}), {options.count} images of all classes per "
-        f"setting, unguided, in {runtime.precision}, against {len(unseen)} {unseen.name} of {options.data}: Frechet "
-        "distance, share recognised, coverage (k = 5) in the features of a ResNet-20 trained on real training images. "
-        f"Reference: ddpm with 1000 evaluations, {options.reference_seeds} seeds. Within noise: all three figures no "
-        f"worse than the reference's mean by more than {WITHIN:g} standard deviations between its seeds, there and "
-        "with every larger number of evaluations measured; -1 where none is. The curve is one seed, not among the "
-        "reference's, and the limit is one-sided.",
+        f"bench_sampling_quality_{name}",
+        f"Checkpoint {name} ({found.card.settings['objective']}), {options.seeds} seeds of {options.count} "
+        f"images of all classes, unguided, in {runtime.precision}, each against {len(unseen)} {unseen.name} of "
+        f"{options.data}: Frechet distance, share recognised, coverage (k = 5) in the features of a ResNet-20 trained "
+        "on real training images; means over seeds. Reference: ddpm with 1000 evaluations, the same seeds. Within "
+        "noise: the 95 % interval (Student's t) of the difference from the reference, paired by seed, does not show "
+        "any of the three figures to be worse, there and with every larger number of evaluations measured; -1 where "
+        "none is. The intervals are in runs.curve. A solver's largest number is that of its useful noise levels.",
         figures,
-        {"reference": reference, "curve": curve, "real_validation_images": real, "default": asdict(DEFAULT_SETTINGS)},
+        {"reference": reference, "curve": curve, "default": asdict(DEFAULT_SETTINGS)},
     )
+
+
+def compared(figures: list[dict[str, float]], reference: list[dict[str, float]]) -> dict[str, Any]:
+    """Means of the figures, and their differences from the reference, above 0 where better."""
+    better = {
+        name: estimate([sign * (mine[name] - theirs[name]) for mine, theirs in zip(figures, reference, strict=True)])
+        for name, sign in SIGNS.items()
+    }
+    return {
+        "mean": {name: estimate([figure[name] for figure in figures]).mean for name in figures[0]},
+        "better_by": {name: asdict(difference) for name, difference in better.items()},
+        "is_within_noise": all(difference.high is not None and difference.high >= 0 for difference in better.values()),
+    }
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -232,20 +249,23 @@ def main() -> None:
     """Measures one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("quality", "speed"), default="quality")
-    parser.add_argument("--count", type=int, default=None, help="images (quality: 1000 per setting, speed: 64)")
+    parser.add_argument("--count", type=int, default=None, help="images (quality: 200 for each seed, speed: 64)")
     parser.add_argument("--model", default="ddpm-digits")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--fraction", type=float, default=1.0)
     parser.add_argument("--per-class-real", type=int, default=None)
     parser.add_argument("--judge-steps", type=int, default=None)
-    parser.add_argument("--reference-seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--samplers", default=",".join(SOLVERS.names()))
+    parser.add_argument("--most", type=int, default=1000, help="most evaluations of the curve")
+    parser.add_argument("--state", type=Path, default=Path("runs/bench_sampling"), help="what was measured before")
     parser.add_argument("--name", default=None, help="end of the result's name; the model's if not given")
     parser.add_argument("--preset", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--chain-steps", type=int, default=20)
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    options.count = options.count or (1000 if options.part == "quality" else 64)
+    options.count = options.count or (200 if options.part == "quality" else 64)
     (quality if options.part == "quality" else speed)(options)
 
 

@@ -12,8 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
-from bench_sampling import draw
-from harness import RESULTS, write_result
+from harness import RESULTS, draw, write_result
 
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.runtime import Runtime
@@ -52,7 +51,7 @@ def main() -> None:
     for guidance in options.guidance:
         settings = SamplerSettings(default.sampler, default.steps, guidance)
         started = time.perf_counter()
-        images, labels = draw(generator, settings, count, 0)
+        images, labels = draw(generator, settings, count)
         name = f"guidance_{guidance:g}"
         figures[f"{name}_images_per_second"] = round(count / (time.perf_counter() - started), 1)
         runs[name] = judge.figures(images, labels)

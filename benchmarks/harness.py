@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from synthaug.core.runtime import environment
+from synthaug.core.seeding import SampleNoise
+from synthaug.generators.base import Generator, SamplerSettings
 from synthaug.workflows.bench import BenchSummary
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,6 +42,20 @@ def ratio(slow: list[float], fast: list[float]) -> float:
 def rate(images: int, seconds: list[float]) -> float:
     """Images per second at the median time."""
     return round(images / statistics.median(seconds), 1)
+
+
+def draw(
+    generator: Generator, settings: SamplerSettings, count: int, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of all classes in turn, and their labels."""
+    classes = len(generator.spec.class_names)
+    samples = [(i % classes, i // classes) for i in range(count)]
+    parts = []
+    for start in range(0, count, 250):
+        some = samples[start : start + 250]
+        labels = torch.tensor([label for label, _ in some])
+        parts.append(generator.sample(labels, SampleNoise(seed, some, generator.spec.noise_shape), settings))
+    return torch.cat(parts), torch.tensor([label for label, _ in samples])
 
 
 def study_figures(summary: BenchSummary) -> dict[str, float]:

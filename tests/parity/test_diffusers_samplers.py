@@ -23,7 +23,8 @@ from torch import Tensor
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import generator_for
 from synthaug.generators.base import SamplerSettings
-from synthaug.generators.ddpm.process import EDMProcess, Levels, Process, build_process, denoised, network_input
+from synthaug.generators.ddpm.objective import denoised, network_input
+from synthaug.generators.ddpm.process import EDMProcess, Levels, Process, build_process
 from synthaug.generators.ddpm.sampler import GuidedDenoiser
 from synthaug.generators.ddpm.solvers import SOLVERS
 

@@ -16,7 +16,8 @@ from synthaug.core.pixels import to_storage
 from synthaug.core.runtime import Runtime
 from synthaug.generators.base import Noise, SamplerSettings
 from synthaug.generators.ddpm.network import patch_size
-from synthaug.generators.ddpm.process import Levels, Process, denoised, network_input
+from synthaug.generators.ddpm.objective import denoised, network_input
+from synthaug.generators.ddpm.process import Levels, Process
 from synthaug.generators.ddpm.solvers import SOLVERS
 
 DEFAULT_SETTINGS = SamplerSettings(sampler="dpmpp", steps=20, guidance=1.0)

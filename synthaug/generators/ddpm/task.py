@@ -19,7 +19,8 @@ from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import IndexStream, derive_seed, generator_for
 from synthaug.core.types import LabelledImages
 from synthaug.generators.ddpm.network import Preset, patch_size
-from synthaug.generators.ddpm.process import Process, drop_labels, network_input, per_image_losses, training_target
+from synthaug.generators.ddpm.objective import drop_labels, network_input, per_image_losses, training_target
+from synthaug.generators.ddpm.process import Process
 from synthaug.generators.ema import averaged_copy, decay_at, update_average
 
 _WARM_UP_SHARE = 0.05

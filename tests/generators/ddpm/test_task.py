@@ -18,7 +18,8 @@ from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages
 from synthaug.generators.ddpm import task as task_module
 from synthaug.generators.ddpm.network import PRESETS
-from synthaug.generators.ddpm.process import DiscreteProcess, EDMProcess, Process, network_input, training_target
+from synthaug.generators.ddpm.objective import network_input, training_target
+from synthaug.generators.ddpm.process import DiscreteProcess, EDMProcess, Process
 from synthaug.generators.ddpm.task import DDPMTask
 
 MakeImages = Callable[..., LabelledImages]
