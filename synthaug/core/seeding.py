@@ -1,10 +1,11 @@
-"""All randomness as a pure function of named seeds: no global generator is read or written here."""
+"""All randomness as a pure function of named seeds; the global generators are at most lent, and put back."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,14 @@ def generator_for(*parts: int | str, device: torch.device | str = "cpu") -> torc
     generator = torch.Generator(device)
     generator.manual_seed(derive_seed(*parts))
     return generator
+
+
+@contextlib.contextmanager
+def global_stream(*parts: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Lets what asks the global generators, such as dropout, draw from the stream of `parts`; they are put back."""
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(derive_seed(*parts))
+        yield
 
 
 class SampleNoise:

@@ -18,7 +18,10 @@ from synthaug.core.types import LabelledImages, SplitRecord
 
 ENTRY_POINTS = "synthaug.generators"
 LoggerName = Literal["auto", "csv", "tensorboard", "wandb"]
-_BUILT_IN = {"ddpm": "synthaug.generators.ddpm.backend:BACKEND"}
+_BUILT_IN = {
+    "acgan": "synthaug.generators.acgan.backend:BACKEND",
+    "ddpm": "synthaug.generators.ddpm.backend:BACKEND",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class GeneratorSpec:
         split: What it was trained on.
         ancestors: What the checkpoint was trained on from which this one began, and that one's, newest first.
         sampling_version: Version of the backend's sampling code; another version draws other images.
+        latent: Number of latent variables that an image is made from; None if it is made from noise of its own shape.
     """
 
     model: str
@@ -46,11 +50,12 @@ class GeneratorSpec:
     split: SplitRecord
     ancestors: tuple[SplitRecord, ...] = ()
     sampling_version: int = 1
+    latent: int | None = None
 
     @property
     def noise_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the noise of one image."""
-        return (self.channels, self.image_size, self.image_size)
+        return (self.channels, self.image_size, self.image_size) if self.latent is None else (self.latent, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,14 @@ class SamplerSettings:
         guidance: Classifier-free guidance weight w in F_null + w (F_class - F_null); 1 is plain conditioning.
         guidance_interval: Lowest and highest standard deviation of the noise at which to guide, images being in
             [-1, 1]; None guides everywhere.
+        truncation: Largest absolute value of a latent variable, for generators that have them; None does not truncate.
     """
 
     sampler: str
     steps: int
     guidance: float
     guidance_interval: tuple[float, float] | None = None
+    truncation: float | None = None
 
 
 @runtime_checkable
@@ -120,7 +127,8 @@ class TrainRequest:
         dropout: Probability of dropping an activation; None takes the preset's.
         ema_half_life: Half-life of the weight average, as a share of the images seen; None takes the preset's.
         options: Choices that only some backends have, by name.
-        label_dropout: Probability with which a sample's label is hidden, for classifier-free guidance.
+        label_dropout: Probability with which a sample's label is hidden, for classifier-free guidance; None takes the
+            backend's.
         init: Checkpoint folder to begin from.
         max_time: Seconds after which to stop between two steps.
         grid_every: Images between two sample grids; None for ten grids in all.
@@ -142,8 +150,8 @@ class TrainRequest:
     learning_rate: float | None = None
     dropout: float | None = None
     ema_half_life: float | None = None
-    options: Mapping[str, str | float] = field(default_factory=dict)
-    label_dropout: float = 0.1
+    options: Mapping[str, str | int | float] = field(default_factory=dict)
+    label_dropout: float | None = None
     init: Path | None = None
     max_time: float | None = None
     grid_every: int | None = None
@@ -161,9 +169,11 @@ class TrainPlan:
         preset: Name of the preset.
         parameters: Trainable numbers of the network.
         images: Images to show to the network in all.
-        batch_size: Images per step.
+        batch_size: Images per batch.
         learning_rate: Peak learning rate.
         options: The backend's own choices, resolved.
+        batches_per_step: Batches that one step sees.
+        watch_every: Images between two measurements of samples that this training needs, whatever the device.
     """
 
     preset: str
@@ -171,12 +181,14 @@ class TrainPlan:
     images: int
     batch_size: int
     learning_rate: float
-    options: Mapping[str, str | float]
+    options: Mapping[str, str | int | float]
+    batches_per_step: int = 1
+    watch_every: int | None = None
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all."""
-        return -(-self.images // self.batch_size)
+        """Steps in all."""
+        return -(-self.images // (self.batch_size * self.batches_per_step))
 
 
 @runtime_checkable

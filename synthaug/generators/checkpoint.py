@@ -28,6 +28,7 @@ class TrainingSummary(BaseModel):
         parameters: Trainable numbers of the network.
         precision: fp32 or bf16.
         hardware: Where it was trained.
+        kept_after: Images seen when the weights kept were measured best; None for those at the end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class TrainingSummary(BaseModel):
     parameters: int
     precision: str
     hardware: str
+    kept_after: int | None = None
 
     @property
     def is_complete(self) -> bool:

@@ -14,9 +14,9 @@ import yaml
 from synthaug.classifiers.resnet import CifarResNet
 from synthaug.core.errors import InputError, StorageError
 from synthaug.data.splits import Splits
+from synthaug.generators import watch
 from synthaug.generators.base import TrainRequest, load_backend
 from synthaug.generators.checkpoint import read_card
-from synthaug.generators.ddpm import watch
 from synthaug.workflows import train as module
 from synthaug.workflows.checkpoints import packaged_checkpoints
 from synthaug.workflows.judge import Judge

@@ -27,7 +27,7 @@ def sampler_levels(process: Process, settings: SamplerSettings) -> Levels:
     """The noise levels at which the network will be evaluated, descending.
 
     Raises:
-        InputError: For an unknown sampler, or a number of steps or a guidance out of range.
+        InputError: For an unknown sampler, a truncation, or a number of steps or a guidance out of range.
     """
     solver = SOLVERS.get(settings.sampler)
     if not 0 <= settings.guidance < math.inf:
@@ -36,6 +36,8 @@ def sampler_levels(process: Process, settings: SamplerSettings) -> Levels:
         low, high = settings.guidance_interval
         if not 0 <= low < high < math.inf:
             raise InputError(f"--guidance-interval needs two noise levels, 0 <= LOW < HIGH, found {low:g},{high:g}")
+    if settings.truncation is not None:
+        raise InputError("--truncation belongs to generators with latent variables (acgan); leave it out")
     return process.chain_levels(settings.steps) if solver.is_ancestral else process.sampling_levels(settings.steps)
 
 

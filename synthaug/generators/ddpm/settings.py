@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import Any
 from synthaug.core.errors import InputError
 from synthaug.generators.base import TrainRequest
 from synthaug.generators.checkpoint import CheckpointCard, read_card
-from synthaug.generators.ddpm.network import MAX_CLASSES, PRESETS, Preset
+from synthaug.generators.ddpm.network import PRESETS, Preset
 from synthaug.generators.ddpm.process import Process, build_process
+from synthaug.generators.settings import ResolvedTraining, check_options, check_request
 
 #: Numbers of a preset that a request may replace, by their names in the request.
 _REPLACEABLE = {
@@ -23,24 +22,21 @@ _REPLACEABLE = {
     "dropout": "dropout",
     "ema_half_life": "ema_half_life",
 }
+_LABEL_DROPOUT = 0.1
 _OPTIONS = ("objective", "schedule", "min_snr")
 
 
-@dataclass(frozen=True)
-class Choices:
+@dataclass(frozen=True, kw_only=True)
+class Choices(ResolvedTraining):
     """A request, resolved.
 
     Attributes:
-        preset_name: Name of the preset.
         preset: The preset with the request's own numbers in place.
-        options: Objective, and where they apply schedule and min_snr.
-        init: Card of the checkpoint to begin from.
+        label_dropout: Probability of hiding a label.
     """
 
-    preset_name: str
     preset: Preset
-    options: Mapping[str, str | float]
-    init: CheckpointCard | None
+    label_dropout: float
 
     @property
     def process(self) -> Process:
@@ -49,22 +45,8 @@ class Choices:
 
     def settings(self, request: TrainRequest) -> dict[str, Any]:
         """What must be the same when the training is resumed; only `images` may grow."""
-        return {
-            "model": "ddpm",
-            "preset": self.preset_name,
-            **self.options,
-            "images": self.preset.images,
-            "batch_size": self.preset.batch_size,
-            "learning_rate": self.preset.learning_rate,
-            "dropout": self.preset.dropout,
-            "ema_half_life": self.preset.ema_half_life,
-            "label_dropout": request.label_dropout,
-            "allows_flip": request.allows_flip,
-            "seed": request.seed,
-            "precision": request.runtime.precision,
-            "train_fingerprint": request.split.train_fingerprint,
-            "init": "" if self.init is None else self.init.checkpoint,
-        }
+        shares = {"dropout": self.preset.dropout, "label_dropout": self.label_dropout}
+        return {**super().settings(request), **shares}
 
 
 def process_of(settings: Mapping[str, Any]) -> Process:
@@ -90,23 +72,29 @@ def resolve(request: TrainRequest) -> Choices:
     preset = PRESETS.get(name)
     given = {field: getattr(request, name) for name, field in _REPLACEABLE.items()}
     preset = replace(preset, **{field: value for field, value in given.items() if value is not None})
-    _check_numbers(request, preset)
     levels = preset.levels(request.images.image_size)
     if init is not None and levels != (before := preset.levels(init.image_size)):
         raise InputError(
             f"--init {request.init} has a network of {before} resolutions, {request.images.image_size} pixels allow "
             f"{levels}; give --image-size {init.image_size}"
         )
-    classes = len(request.images.class_names)
-    if not 2 <= classes <= MAX_CLASSES:
-        raise InputError(f"a DDPM learns 2 to {MAX_CLASSES} classes, found {classes}")
-    if empty := [
-        name
-        for name, count in zip(request.images.class_names, request.images.class_counts(), strict=True)
-        if count == 0
-    ]:
-        raise InputError(f"every class needs at least one training image, {empty[0]!r} has none")
-    return Choices(name, preset, _options(request, preset, init), init)
+    choices = Choices(
+        model="ddpm",
+        preset_name=name,
+        images=preset.images,
+        batch_size=preset.batch_size,
+        learning_rate=preset.learning_rate,
+        ema_half_life=preset.ema_half_life,
+        options=_options(request, preset, init),
+        init=init,
+        preset=preset,
+        label_dropout=_LABEL_DROPOUT if request.label_dropout is None else request.label_dropout,
+    )
+    check_request(request, choices)
+    for flag, share in {"--label-dropout": choices.label_dropout, "--dropout": preset.dropout}.items():
+        if not 0.0 <= share < 1.0:
+            raise InputError(f"{flag} must lie in [0, 1), found {share}")
+    return choices
 
 
 def default_preset(image_size: int) -> str:
@@ -124,11 +112,10 @@ def _card_to_begin_from(folder: Path, channels: int) -> CheckpointCard:
     return card
 
 
-def _options(request: TrainRequest, preset: Preset, init: CheckpointCard | None) -> dict[str, str | float]:
-    if unknown := [name for name in request.options if name not in _OPTIONS]:
-        raise InputError(f"the ddpm backend has no option {unknown[0]!r}; known: {', '.join(_OPTIONS)}")
+def _options(request: TrainRequest, preset: Preset, init: CheckpointCard | None) -> dict[str, str | int | float]:
+    check_options("ddpm", request, _OPTIONS)
     before = {} if init is None else {name: init.settings[name] for name in _OPTIONS[:2] if name in init.settings}
-    options: dict[str, str | float] = {"objective": preset.objective, **before, **request.options}
+    options: dict[str, str | int | float] = {"objective": preset.objective, **before, **request.options}
     if options["objective"] == "edm":
         if "schedule" in request.options:
             raise InputError("--schedule belongs to epsilon and v; the edm objective has noise levels of its own")
@@ -140,24 +127,3 @@ def _options(request: TrainRequest, preset: Preset, init: CheckpointCard | None)
             raise InputError(f"--init {request.init} was trained with {name} {value}; leave out --{name}")
     process_of(options)
     return options
-
-
-def _check_numbers(request: TrainRequest, preset: Preset) -> None:
-    counts = {"--images": preset.images, "--batch-size": preset.batch_size}
-    if request.grid_every is not None:
-        counts["--grid-every"] = request.grid_every
-    if request.monitor_every is not None:
-        counts["--watch-every"] = request.monitor_every
-    for flag, count in counts.items():
-        if count < 1:
-            raise InputError(f"{flag} must be at least 1, found {count}")
-    if not 0 < preset.learning_rate < math.inf:
-        raise InputError(f"--learning-rate must be positive, found {preset.learning_rate}")
-    if not 0 < preset.ema_half_life < math.inf:
-        raise InputError(f"--ema-half-life must be positive, found {preset.ema_half_life}")
-    for flag, share in {"--label-dropout": request.label_dropout, "--dropout": preset.dropout}.items():
-        if not 0.0 <= share < 1.0:
-            raise InputError(f"{flag} must lie in [0, 1), found {share}")
-    if request.logger in ("tensorboard", "wandb") and importlib.util.find_spec(request.logger) is None:
-        package = request.logger
-        raise InputError(f"--logger {package} needs a package; install it with: pip install 'synthaug[{package}]'")

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
-from synthaug.core.seeding import IndexStream, derive_seed, generator_for
+from synthaug.core.seeding import IndexStream, generator_for, global_stream
 from synthaug.core.types import LabelledImages
+from synthaug.generators.base import Noise
 from synthaug.generators.ddpm.network import Preset, patch_size
 from synthaug.generators.ddpm.objective import drop_labels, network_input, per_image_losses, training_target
 from synthaug.generators.ddpm.process import Process
-from synthaug.generators.ema import averaged_copy, decay_at, update_average
+from synthaug.generators.ddpm.sampler import DEFAULT_SETTINGS, sample_images
+from synthaug.generators.task import GeneratorTask
 
 _WARM_UP_SHARE = 0.05
 _COOL_DOWN_SHARE = 0.3
 _NOISE_GROUPS = 4
 
 
-class DDPMTask(pl.LightningModule):
+class DDPMTask(GeneratorTask):
     """Learns to denoise class-conditional images.
 
-    The images live on the training device as uint8; a step gathers its own batch, so a resumed training continues
-    exactly where it stopped. Several processes share each batch, with equal parts; what they learn does not depend on
+    Several processes share each batch, with equal parts; what they learn does not depend on
     their number but for rounding and, where there is dropout, for which activations it hits.
 
     Args:
@@ -46,9 +43,6 @@ class DDPMTask(pl.LightningModule):
         runtime: Memory format of the images, and whether to compile the network with `torch.compile`.
     """
 
-    train_images: Tensor
-    train_labels: Tensor
-
     def __init__(
         self,
         network: Any,
@@ -61,18 +55,15 @@ class DDPMTask(pl.LightningModule):
         seed: int,
         runtime: Runtime,
     ) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=runtime.memory_format)
-        self.average = averaged_copy(network)
-        self.register_buffer("train_images", images.images, persistent=False)
-        self.register_buffer("train_labels", images.labels, persistent=False)
+        super().__init__(
+            network.to(memory_format=runtime.memory_format),
+            images,
+            planned_images=preset.images,
+            images_per_step=preset.batch_size,
+            ema_half_life=preset.ema_half_life,
+        )
         self.process = process
-        self.batch_size = preset.batch_size
-        self.steps = -(-preset.images // preset.batch_size)
-        self.steps_done = 0
-        self.seconds = 0.0
         self._preset = preset
-        self._recent_losses: deque[Tensor] = deque(maxlen=100)
         self._order = IndexStream(len(images), seed, "train")
         self._allows_flip = allows_flip
         self._label_dropout = label_dropout
@@ -80,7 +71,10 @@ class DDPMTask(pl.LightningModule):
         self._runtime = runtime
         # A function: as a module of its own, the network would be in the saved state twice.
         self._predict = torch.compile(network.forward, dynamic=False) if runtime.compiled else network.forward
-        self._started_at = 0.0
+
+    def draw(self, labels: Int64[Tensor, " n"], noise: Noise) -> UInt8[Tensor, "n c h w"]:
+        """Images from the averaged weights, with the default sampler."""
+        return sample_images(self.average, self.process, labels, noise, DEFAULT_SETTINGS, self._runtime)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear warm-up over 5 % of the images and a linear cool-down over the last 30 %."""
@@ -113,7 +107,7 @@ class DDPMTask(pl.LightningModule):
     def _draw(self, step: int) -> tuple[Tensor, Int64[Tensor, " n"], Tensor, Float[Tensor, " n"]]:
         """Clean images, labels, noise and quantiles of the noise levels of a step."""
         generator = generator_for("ddpm", self._seed, step, device=self.device)
-        chosen = self._order.slice(step * self.batch_size, self.batch_size).to(self.device)
+        chosen = self._order.slice(step * self._preset.batch_size, self._preset.batch_size).to(self.device)
         images, labels = to_network(self.train_images[chosen]), self.train_labels[chosen]
         if self._allows_flip:
             is_mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=self.device) < 0.5
@@ -132,15 +126,11 @@ class DDPMTask(pl.LightningModule):
             quantiles[part],
         )
 
-    @contextlib.contextmanager
-    def _own_dropout(self) -> Iterator[None]:
-        """Lets dropout, which asks the global generators, draw from a stream of this step and process."""
+    def _own_dropout(self) -> contextlib.AbstractContextManager[None]:
+        """Lets dropout draw from a stream of this step and process."""
         if not self._preset.dropout:
-            yield
-            return
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(derive_seed("ddpm dropout", self._seed, self.global_step, self.global_rank))
-            yield
+            return contextlib.nullcontext()
+        return global_stream("ddpm dropout", self._seed, self.global_step, self.global_rank, device=self.device)
 
     def _world_size(self) -> int:
         return 1 if self._trainer is None else self._trainer.world_size
@@ -154,7 +144,7 @@ class DDPMTask(pl.LightningModule):
 
     def _log_losses(self, loss: Tensor, losses: Float[Tensor, " n"], quantiles: Float[Tensor, " n"]) -> None:
         self.log("loss", loss)
-        self._recent_losses.append(loss)
+        self.note_loss(loss)
         if self.global_step % 10 == 9:  # as often as it is written
             groups = (quantiles * _NOISE_GROUPS).long()
             for group in range(_NOISE_GROUPS):
@@ -165,37 +155,7 @@ class DDPMTask(pl.LightningModule):
         """Keeps the norm of the gradient at or below 1; Lightning's own clipping refuses fused optimisers."""
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
 
-    def on_train_start(self) -> None:
-        """Starts the clock; the network learns, the average only follows."""
-        self._started_at = time.monotonic()
-        self.network.train()
-        self.average.eval()
-
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Moves the weights, then their average, so that no state is saved between the two."""
         super().optimizer_step(*args, **kwargs)
-        self.steps_done = self.global_step + 1  # Lightning counts the step afterwards
-        decay = decay_at(self.images_seen(), self.batch_size, self._preset.ema_half_life)
-        update_average(self.average, self.network, decay)
-
-    def images_seen(self) -> int:
-        """Images shown to the network, over this and all earlier runs."""
-        return self.steps_done * self.batch_size
-
-    def total_seconds(self) -> float:
-        """Time spent training, over this and all earlier runs."""
-        return self.seconds + (time.monotonic() - self._started_at if self._started_at else 0.0)
-
-    def recent_loss(self) -> float:
-        """Mean loss over the last hundred steps."""
-        return float(torch.stack([loss.cpu() for loss in self._recent_losses]).mean())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the time spent and the last losses."""
-        checkpoint["synthaug"] = {"seconds": self.total_seconds(), "recent_losses": list(self._recent_losses)}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores them."""
-        self.steps_done = checkpoint["global_step"]
-        self.seconds = checkpoint["synthaug"]["seconds"]
-        self._recent_losses.extend(checkpoint["synthaug"]["recent_losses"])
+        self.follow(self.global_step + 1)  # Lightning counts the step afterwards

@@ -89,7 +89,7 @@ def test_size_that_cannot_be_halved_is_refused_with_one_that_can(
 
 @pytest.mark.parametrize("classes", [0, 1, 1001])
 def test_too_few_or_too_many_classes_are_refused(classes: int) -> None:
-    with pytest.raises(InputError, match=f"a DDPM learns 2 to 1000 classes, found {classes}"):
+    with pytest.raises(InputError, match=f"a generator learns 2 to 1000 classes, found {classes}"):
         build_network(PRESETS.get("digits"), image_size=8, channels=1, classes=classes)
 
 

@@ -107,7 +107,7 @@ def test_class_without_images_is_refused(make_request: MakeRequest, make_images:
 def test_too_few_or_too_many_classes_are_refused(make_request: MakeRequest, count: int) -> None:
     names = tuple(f"class {number}" for number in range(count))
     images = LabelledImages.of(torch.zeros(count, 1, 4, 4, dtype=torch.uint8), torch.arange(count), names, "classes")
-    with pytest.raises(InputError, match=f"a DDPM learns 2 to 1000 classes, found {count}"):
+    with pytest.raises(InputError, match=f"a generator learns 2 to 1000 classes, found {count}"):
         BACKEND.plan(make_request(images=images))
 
 

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from synthaug.core.errors import TrainingError
 from synthaug.core.training import TrainingState
+from synthaug.generators import watch
 from synthaug.generators.checkpoint import CARD_NAME, read_card
-from synthaug.generators.ddpm import watch
 from synthaug.generators.ddpm.backend import BACKEND
 from synthaug.generators.ddpm.task import DDPMTask
-from tests.generators.ddpm.conftest import BATCH, CPU, STEPS, MakeRequest, SpoilLosses, logged, read_state
+from tests.generators.ddpm.conftest import BATCH, STEPS, MakeRequest, SpoilLosses, logged, read_state
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_monitor_sees_a_thousand_samples_of_all_classes_as_often_as_asked(
 
 
 def test_monitor_looks_at_a_thousand_samples() -> None:
-    looking = watch.Monitoring(lambda images, labels: {}, 1, 7, CPU)
+    looking = watch.Monitoring(lambda images, labels: {}, 1, 7)
     labels = [label for label, _ in looking._samples]
     assert len(set(looking._samples)) == 1000
     assert max(labels.count(label) for label in range(7)) - min(labels.count(label) for label in range(7)) <= 1

@@ -1,4 +1,4 @@
-"""What is looked at while a DDPM trains: sample grids, figures of samples, and whether it still learns."""
+"""What is looked at while a generator trains: sample grids, figures of samples, and whether it still learns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from torch import Tensor
 
 from synthaug.core.errors import TrainingError
 from synthaug.core.pixels import encode_png, grid
-from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import SampleNoise
 from synthaug.core.storage import write_bytes
 from synthaug.generators.base import Monitor
-from synthaug.generators.ddpm import sampler
-from synthaug.generators.ddpm.task import DDPMTask
+from synthaug.generators.task import GeneratorTask
 
 _GRID_CLASSES, _GRID_PER_CLASS = 10, 8
 _MONITORED_IMAGES = 1000
@@ -32,43 +30,35 @@ _SUSPICIOUS = 1.5
 class _Sampling(Callback):
     """Draws the same samples from the averaged weights every so many images, and after the last step."""
 
-    def __init__(self, every: int, samples: list[tuple[int, int]], runtime: Runtime) -> None:
+    def __init__(self, every: int, samples: list[tuple[int, int]]) -> None:
         self._every = every
         self._samples = samples
-        self._runtime = runtime
         self._looked_at = -1
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        task = _ddpm(pl_module)
+        task = _task(pl_module)
         seen = task.images_seen()
-        if seen // self._every > (seen - task.batch_size) // self._every:
+        if seen // self._every > (seen - task.images_per_step) // self._every:
             self._look(trainer, task)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._look(trainer, _ddpm(pl_module))
+        self._look(trainer, _task(pl_module))
 
-    def _look(self, trainer: pl.Trainer, task: DDPMTask) -> None:
+    def _look(self, trainer: pl.Trainer, task: GeneratorTask) -> None:
         if trainer.is_global_zero and self._looked_at != task.images_seen():  # the last step may be one of those
             self._looked_at = task.images_seen()
             parts = [self._samples[i : i + _BATCH] for i in range(0, len(self._samples), _BATCH)]
             images = torch.cat([self._draw(task, part) for part in parts])
             self.use(trainer, task, images, torch.tensor([label for label, _ in self._samples]))
 
-    def _draw(self, task: DDPMTask, samples: list[tuple[int, int]]) -> UInt8[Tensor, "n c h w"]:
-        channels, height, width = task.train_images.shape[1:]
-        return sampler.sample_images(
-            task.average,
-            task.process,
-            torch.tensor([label for label, _ in samples]),
-            SampleNoise(0, samples, (channels, height, width)),
-            sampler.DEFAULT_SETTINGS,
-            self._runtime,
-        )
+    def _draw(self, task: GeneratorTask, samples: list[tuple[int, int]]) -> UInt8[Tensor, "n c h w"]:
+        labels = torch.tensor([label for label, _ in samples])
+        return task.draw(labels, SampleNoise(0, samples, task.noise_shape))
 
     def use(
-        self, trainer: pl.Trainer, task: DDPMTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
+        self, trainer: pl.Trainer, task: GeneratorTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
     ) -> None:
         """Does with the samples what they were drawn for."""
         raise NotImplementedError
@@ -77,13 +67,13 @@ class _Sampling(Callback):
 class Grids(_Sampling):
     """Writes `images-NNNNNNNNN.png`, always from the same noise: one row for each of the first ten classes."""
 
-    def __init__(self, folder: Path, every: int, classes: int, runtime: Runtime) -> None:
+    def __init__(self, folder: Path, every: int, classes: int) -> None:
         rows = min(_GRID_CLASSES, classes)
-        super().__init__(every, [(label, i) for label in range(rows) for i in range(_GRID_PER_CLASS)], runtime)
+        super().__init__(every, [(label, i) for label in range(rows) for i in range(_GRID_PER_CLASS)])
         self._folder = folder
 
     def use(
-        self, trainer: pl.Trainer, task: DDPMTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
+        self, trainer: pl.Trainer, task: GeneratorTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
     ) -> None:
         """Writes the picture."""
         picture = grid(images, _GRID_PER_CLASS, scale=max(1, 32 // images.shape[2]))
@@ -93,17 +83,18 @@ class Grids(_Sampling):
 class Monitoring(_Sampling):
     """Logs the figures that a monitor finds in a thousand samples."""
 
-    def __init__(self, monitor: Monitor, every: int, classes: int, runtime: Runtime) -> None:
-        super().__init__(every, [(i % classes, i // classes) for i in range(_MONITORED_IMAGES)], runtime)
+    def __init__(self, monitor: Monitor, every: int, classes: int) -> None:
+        super().__init__(every, [(i % classes, i // classes) for i in range(_MONITORED_IMAGES)])
         self._monitor = monitor
 
     def use(
-        self, trainer: pl.Trainer, task: DDPMTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
+        self, trainer: pl.Trainer, task: GeneratorTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
     ) -> None:
         """Measures and logs."""
         figures = dict(self._monitor(images, labels))
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
+        task.note_figures(figures)
 
 
 class StopOnDivergence(Callback):
@@ -112,6 +103,14 @@ class StopOnDivergence(Callback):
     def __init__(self) -> None:
         self._lowest = float("inf")
         self._loss = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen, for resuming."""
+        return {"lowest": self._lowest, "loss": self._loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues from there."""
+        self._lowest, self._loss = state_dict["lowest"], state_dict["loss"]
 
     def is_sound(self) -> bool:
         """Whether the loss is about as low as it has been."""
@@ -123,7 +122,7 @@ class StopOnDivergence(Callback):
         """Compares the mean loss of the last hundred steps."""
         if trainer.global_step % 10 or trainer.global_step < 100:
             return
-        loss = self._loss = _ddpm(pl_module).recent_loss()
+        loss = self._loss = _task(pl_module).recent_loss()
         self._lowest = min(self._lowest, loss)
         if loss > _DIVERGED * self._lowest:
             raise TrainingError(
@@ -132,5 +131,5 @@ class StopOnDivergence(Callback):
             )
 
 
-def _ddpm(module: pl.LightningModule) -> DDPMTask:
-    return cast(DDPMTask, module)
+def _task(module: pl.LightningModule) -> GeneratorTask:
+    return cast(GeneratorTask, module)
