@@ -115,13 +115,14 @@ def _origin(manifest: Manifest) -> str:
     before = "".join(f"\n| before that on | {real} |" for real in former)
     interval = plan.guidance_interval
     guidance = f"{plan.guidance:g}" + (f" at noise levels {interval[0]:g} to {interval[1]:g}" if interval else "")
+    truncation = "" if plan.truncation is None else f"truncation {plan.truncation:g}, "
     precision = plan.precision + (", compiled" if plan.compiled else "")
     return f"""| | |
 | --- | --- |
 | generator | {generator.model}, preset {generator.preset}, {generator.parameters:,} parameters |
 | checkpoint | `{generator.checkpoint}` |
 | trained on | {first}, {generator.images_seen:,} images seen |{before}
-| sampler | {plan.sampler}, {plan.steps} steps, guidance {guidance}, {precision}, seed {plan.seed} |"""
+| sampler | {plan.sampler}, {plan.steps} steps, guidance {guidance}, {truncation}{precision}, seed {plan.seed} |"""
 
 
 def _hub_name(source: str) -> str:

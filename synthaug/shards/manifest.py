@@ -14,7 +14,7 @@ from synthaug.shards.plan import SetPlan
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 
 class ShardRecord(BaseModel):
@@ -48,7 +48,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     plan: SetPlan
     shards: tuple[ShardRecord, ...]
 

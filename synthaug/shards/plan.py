@@ -25,6 +25,7 @@ class GeneratorRecord(BaseModel):
         preset: Name of its preset.
         parameters: Trainable numbers of the network.
         images_seen: Images shown to it in training.
+        training_seconds: Time that took.
         image_size: Height and width in pixels.
         channels: 1 for grey, 3 for RGB.
         allows_flip: Whether a mirrored image still shows its class.
@@ -40,6 +41,7 @@ class GeneratorRecord(BaseModel):
     preset: str
     parameters: int
     images_seen: int
+    training_seconds: float
     image_size: int = Field(ge=1)
     channels: Literal[1, 3]
     allows_flip: bool
@@ -60,6 +62,7 @@ class SetPlan(BaseModel):
         steps: Network evaluations per image (twice as many with guidance).
         guidance: Classifier-free guidance weight; 1 is none.
         guidance_interval: Lowest and highest noise level with guidance; None guides at all.
+        truncation: Largest absolute value of a latent variable; None leaves them as they are.
         precision: Number format of its matrix products, "fp32" or "bf16".
         compiled: Whether its network was compiled, which rounds differently.
         seed: Seed of the samples.
@@ -79,6 +82,7 @@ class SetPlan(BaseModel):
     steps: int
     guidance: float
     guidance_interval: tuple[float, float] | None
+    truncation: float | None
     precision: Literal["fp32", "bf16"]
     compiled: bool
     seed: int

@@ -60,6 +60,9 @@ class DrawConfig(WorkflowConfig):
     guidance_interval: Interval | None = Field(
         None, description="Noise levels LOW,HIGH (standard deviations, images in -1..1) to guide at; all if not given."
     )
+    truncation: float | None = Field(
+        None, description="Largest absolute value of an ACGAN's latent variables: less variety, more typical images."
+    )
     compile: bool = Field(
         False, description="Compile the network first (torch.compile): a minute or two once, then faster."
     )
@@ -106,6 +109,7 @@ class Drawing:
             steps=default.steps if config.steps is None else config.steps,
             guidance=default.guidance if config.guidance is None else config.guidance,
             guidance_interval=config.guidance_interval or default.guidance_interval,
+            truncation=default.truncation if config.truncation is None else config.truncation,
         )
         generator.check_settings(settings)
         classes = chosen_classes(config.classes, spec.class_names)
@@ -122,6 +126,7 @@ class Drawing:
             steps=settings.steps,
             guidance=settings.guidance,
             guidance_interval=settings.guidance_interval,
+            truncation=settings.truncation,
             precision=runtime.precision,
             compiled=runtime.compiled,
             seed=config.seed,
@@ -163,7 +168,7 @@ class Drawing:
     def settings(self) -> SamplerSettings:
         """The sampler's settings."""
         plan = self.plan
-        return SamplerSettings(plan.sampler, plan.steps, plan.guidance, plan.guidance_interval)
+        return SamplerSettings(plan.sampler, plan.steps, plan.guidance, plan.guidance_interval, plan.truncation)
 
 
 def _record(spec: GeneratorSpec, card: CheckpointCard) -> GeneratorRecord:
@@ -173,6 +178,7 @@ def _record(spec: GeneratorSpec, card: CheckpointCard) -> GeneratorRecord:
         preset=card.preset,
         parameters=card.training.parameters,
         images_seen=card.training.images_seen,
+        training_seconds=card.training.seconds,
         image_size=spec.image_size,
         channels=1 if spec.channels == 1 else 3,
         allows_flip=spec.allows_flip,

@@ -66,10 +66,10 @@ def test_an_unfinished_set_is_told_from_any_other_folder(folder: Path) -> None:
         b"[]",
         b"null",
         b"\xff\xfe",
-        b'{"format": 3}',
+        b'{"format": 4}',
         b"[" * 100_000,
         b"1" * 10_000,
-        b'{"format": 3, "plan": ' + b"[" * 100_000,
+        b'{"format": 4, "plan": ' + b"[" * 100_000,
     ],
     ids=lambda text: repr(text[:24]),
 )
@@ -79,10 +79,10 @@ def test_a_file_that_is_no_manifest_is_damage_and_no_other_error(folder: Path, t
         Manifest.read(folder)
 
 
-@pytest.mark.parametrize("version", [1, 2, 4, None, "3"])
+@pytest.mark.parametrize("version", [1, 2, 3, None, "4"])
 def test_another_format_version_is_refused_with_a_way_on(folder: Path, version: object) -> None:
     edited(folder, lambda value: value.update(format=version))
-    with pytest.raises(InputError, match=rf"has format {version!r}, this version reads 3; .*wds:DIR"):
+    with pytest.raises(InputError, match=rf"has format {version!r}, this version reads 4; .*wds:DIR"):
         Manifest.read(folder)
 
 

@@ -110,6 +110,7 @@ CHANGES: list[dict[str, Any]] = [
     {"steps": 2},
     {"guidance": 2.0},
     {"guidance_interval": (0.3, 5.0)},
+    {"truncation": 0.7},
     {"precision": "bf16"},
     {"compiled": True},
     {"seed": 1},
