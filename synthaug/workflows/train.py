@@ -50,7 +50,18 @@ class TrainConfig(DataConfig):
         None, description="Noise schedule of epsilon and v (default: cosine)."
     )
     min_snr: float | None = Field(None, description="Gamma of Min-SNR loss weighting for epsilon and v, such as 5.")
-    label_dropout: float = Field(0.1, description="Probability of hiding a label, for classifier-free guidance.")
+    label_dropout: float | None = Field(
+        None, description="Probability of hiding a label, for a DDPM's classifier-free guidance (default: 0.1)."
+    )
+    discriminator_steps: int | None = Field(
+        None, description="Updates of an ACGAN's discriminator for each of its generator, instead of the preset's."
+    )
+    diffaugment: str | None = Field(
+        None,
+        description="What an ACGAN's discriminator sees its images through: none, or a list of colour, translation, "
+        "cutout; instead of the preset's.",
+    )
+    r1: float | None = Field(None, description="Gamma of the R1 penalty on an ACGAN's discriminator; 0 is none.")
     init: str | None = Field(
         None, description="Checkpoint to begin from, for other images or classes: a folder or a packaged name."
     )
@@ -61,7 +72,7 @@ class TrainConfig(DataConfig):
     watch_every: Count | None = Field(
         None,
         description="Images between two measurements of samples by a small classifier (Frechet distance to the "
-        "validation images, share recognised); twenty in all on a GPU if not given, none on a CPU.",
+        "validation images, share recognised); twenty in all for an ACGAN or on a GPU if not given, else none.",
     )
     compile: bool | None = Field(
         None, description="Compile the network with torch.compile; if not given, on a GPU where the training is long."
@@ -153,7 +164,7 @@ class _Job:
     @classmethod
     def of(cls, config: TrainConfig) -> _Job:
         backend, splits = load_backend(config.model), config.splits()
-        names = ("objective", "schedule", "min_snr")
+        names = ("objective", "schedule", "min_snr", "discriminator_steps", "diffaugment", "r1")
         request = TrainRequest(
             images=splits.train,
             split=splits.record,
@@ -188,6 +199,8 @@ class _Job:
                 runtime = replace(runtime, compiled=plan.images >= _WORTH_COMPILING)
             every = every or (max(1, plan.images // _LOOKS) if can_be_measured else None)
             request = replace(request, runtime=runtime, monitor_every=every)
+        if plan.watch_every is not None and request.monitor_every is None and can_be_measured:
+            request = replace(request, monitor_every=plan.watch_every)
         return cls(config, splits, request, plan)
 
     def monitored(self) -> TrainRequest:

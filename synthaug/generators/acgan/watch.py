@@ -1,0 +1,120 @@
+"""What goes wrong with GANs while they train: classes that collapse, and a discriminator that wins."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from jaxtyping import Float, Int64, UInt8
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from synthaug.core.console import log
+from synthaug.core.errors import TrainingError
+from synthaug.core.pixels import to_network
+from synthaug.core.seeding import SampleNoise
+from synthaug.core.types import LabelledImages
+from synthaug.generators.acgan.task import ACGANTask
+
+_PER_CLASS, _MOST_CLASSES = 16, 100
+#: A class has collapsed when its samples differ from each other by less than this share of what real ones do.
+_COLLAPSED = 0.5
+#: The discriminator has won when its mean source loss over this many steps is below this share of what guessing costs.
+_WINDOW, _WON = 500, 0.01
+
+
+def diversity(images: UInt8[Tensor, "n c h w"]) -> float:
+    """Mean root-mean-square difference between two images, in [0, 2]; 0 if all are the same."""
+    points = to_network(images).flatten(1)
+    if len(points) < 2:
+        return 0.0
+    return float(torch.pdist(points).mean()) / math.sqrt(points.shape[1])
+
+
+class CollapseMonitor(Callback):
+    """Compares the diversity within each class with that of real images, and warns of classes that have lost theirs.
+
+    Args:
+        images: The real images.
+        every: Images between two looks.
+    """
+
+    def __init__(self, images: LabelledImages, every: int) -> None:
+        self._every = every
+        self._names = images.class_names
+        self._real = {
+            label: diversity(images.images[members[:200]])
+            for label, members in enumerate(list(images.indices_by_class())[:_MOST_CLASSES])
+            if len(members) > 1
+        }
+        self._warned: set[int] = set()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Looks when it is time."""
+        task = cast(ACGANTask, pl_module)
+        seen = task.images_seen()
+        if seen // self._every > (seen - task.images_per_step) // self._every:
+            shares = self.shares(task)
+            for logger in trainer.loggers:
+                logger.log_metrics({"diversity_lowest": min(shares.values())}, step=trainer.global_step)
+            self._warn(shares, seen)
+
+    def shares(self, task: ACGANTask) -> Mapping[int, float]:
+        """The diversity of each class, as a share of that of real images."""
+        shares = {}
+        for label, real in self._real.items():
+            samples = [(label, index) for index in range(_PER_CLASS)]
+            labels: Int64[Tensor, " n"] = torch.full((_PER_CLASS,), label)
+            shares[label] = diversity(task.draw(labels, SampleNoise(0, samples, task.noise_shape))) / max(real, 1e-6)
+        return shares
+
+    def _warn(self, shares: Mapping[int, float], seen: int) -> None:
+        collapsed = {label for label, share in shares.items() if share < _COLLAPSED}
+        if new := sorted(collapsed - self._warned):
+            names = ", ".join(f"{self._names[label]} ({100 * shares[label]:.0f} %)" for label in new)
+            log(
+                f"warning: after {seen:,} images, samples of a class look alike; their diversity as a share of that of "
+                f"real images: {names}. --diffaugment, another preset or more images may help."
+            )
+        self._warned = collapsed
+
+
+class StopWhenDiscriminatorWins(Callback):
+    """Ends a training in which the discriminator no longer errs: the generator has nothing left to learn from it."""
+
+    def __init__(self) -> None:
+        self._losses: deque[Float[Tensor, ""]] = deque(maxlen=_WINDOW)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen, for resuming."""
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues from there."""
+        self._losses.extend(state_dict["losses"])
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Looks at every hundredth step."""
+        task = cast(ACGANTask, pl_module)
+        self._losses.append(task.source_loss)
+        if len(self._losses) < _WINDOW or trainer.global_step % 100:
+            return
+        loss, guessing = float(torch.stack(list(self._losses)).mean()), task.discriminator.guessing_loss
+        if loss < _WON * guessing:
+            raise TrainingError(
+                f"the discriminator has won at step {trainer.global_step}: its mean source loss over {_WINDOW} steps "
+                f"is {loss:.2g}, guessing costs {guessing:.2g}, so that the generator learns nothing more from it; try "
+                "--diffaugment colour,translation,cutout, --r1 1, fewer --discriminator-steps, or more images"
+            )
+
+    def is_sound(self) -> bool:
+        """Whether the discriminator still errs."""
+        return not self._losses or float(self._losses[-1]) > 0.0
