@@ -16,5 +16,7 @@ def add(app: typer.Typer) -> None:
 
 
 def _show(result: ReportedBench) -> str:
-    rows = [f"  {arm.name:<14} {arm.test_accuracy.mean:6.2f} %" for arm in result.summary.arms]
+    arms = result.summary.arms
+    width = max(14, *(len(arm.name) for arm in arms))
+    rows = [f"  {arm.name:<{width}} {arm.test_accuracy.mean:6.2f} %" for arm in arms]
     return "\n".join([result.summary.sentence(), *rows, f"report: {result.report}"])

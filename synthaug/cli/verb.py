@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from synthaug.core.console import stderr
 from synthaug.core.processes import is_main_process
-from synthaug.workflows.config import DataConfig, Settings, WorkflowConfig
+from synthaug.workflows.config import DataConfig, Settings, WorkflowConfig, is_repeated
 
 C = TypeVar("C", bound=Settings)
 R = TypeVar("R")
@@ -46,7 +46,7 @@ def add_verb(
     def command(**values: Any) -> None:
         file, as_json, is_dry = values.pop("config"), values.pop("json"), values.pop("dry_run", False)
         stderr.quiet = values.pop("quiet")
-        given = {key: value for key, value in values.items() if value is not None}
+        given = {key: value for key, value in values.items() if value not in (None, [])}
         settings = config.resolve(given, file)
         result: Any = plan(settings) if plan is not None and is_dry else run(settings)
         if not is_main_process():
@@ -109,16 +109,19 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
             name, inspect.Parameter.KEYWORD_ONLY, default=inspect.Parameter.empty, annotation=Annotated[kind, argument]
         )
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
-    option = typer.Option(*names, help=help_text, show_default=False, rich_help_panel=_panel(name))
+    metavar = "<str>" if kind == list[str] else None
+    option = typer.Option(*names, help=help_text, metavar=metavar, show_default=False, rich_help_panel=_panel(name))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 
 def _plain_type(annotation: Any) -> Any:
-    """The type the terminal parses; durations and lists arrive as text and are validated by the settings."""
+    """The type the terminal parses; durations and pairs arrive as text and are validated by the settings."""
     if get_origin(annotation) in (Union, UnionType):
         [annotation] = [part for part in get_args(annotation) if part is not NoneType]
+    if is_repeated(annotation):
+        return list[str]
     if get_origin(annotation) is Annotated:
         return str
     if get_origin(annotation) is Literal or annotation in (int, str, bool, Path):

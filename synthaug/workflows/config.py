@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -47,6 +47,17 @@ Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 #: A path or a URL (s3://, gs://, hf://, http://).
 Location = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
+#: One path or URL, or several.
+Locations = Annotated[
+    tuple[Location, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value),
+    Field(min_length=1),
+]
+
+
+def is_repeated(annotation: Any) -> bool:
+    """Whether the flag of a setting of this type is given once for each value: a tuple of any length."""
+    return get_origin(annotation) is tuple and get_args(annotation)[-1] is Ellipsis
 
 
 class Settings(BaseModel):
@@ -74,6 +85,8 @@ class Settings(BaseModel):
             flag = f"--{name.replace('_', '-')}"
             if isinstance(value, bool):
                 words.append(flag if value else f"--no-{flag[2:]}")
+            elif isinstance(value, list) and is_repeated(type(self).model_fields[name].annotation):
+                words.extend(word for entry in value for word in (flag, str(entry)))
             elif isinstance(value, list):
                 words.extend([flag, ",".join(map(str, value))])
             elif value is not None:

@@ -32,7 +32,7 @@ MIN_REFERENCE = _NEIGHBOURS + 1
 
 @dataclass(frozen=True)
 class Judge:
-    """A ResNet-20 trained on real training images only, and the real images that it compares with.
+    """A ResNet trained on real training images only, and the real images that it compares with.
 
     Attributes:
         network: The classifier.
@@ -45,10 +45,15 @@ class Judge:
     reference: Float[Tensor, "n 64"]
 
     @classmethod
+    def of(cls, network: CifarResNet, validation_accuracy: float, images: UInt8[Tensor, "n c h w"]) -> Judge:
+        """A trained classifier as judge, which compares with these real images."""
+        return cls(network, validation_accuracy, _features(network, images))
+
+    @classmethod
     def trained(
         cls, splits: Splits, runtime: Runtime, *, reference: LabelledImages | None = None, steps: int | None = None
     ) -> Judge:
-        """Trains one on the training images, with the recipe `fast`.
+        """Trains a ResNet-20 on the training images, with the recipe `fast`.
 
         Args:
             splits: The real images.
@@ -66,7 +71,7 @@ class Judge:
             result = train_classifier(network, data, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
         network.to(runtime.device)
         images = (splits.validation if reference is None else reference).images
-        return cls(network, result.validation_accuracy, _features(network, images))
+        return cls.of(network, result.validation_accuracy, images)
 
     def figures(self, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> dict[str, float]:
         """How generated images compare with the real ones, in this classifier's features (and on its scale).

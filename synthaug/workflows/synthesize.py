@@ -14,16 +14,17 @@ from torch import Tensor
 
 from synthaug.core.console import log
 from synthaug.core.errors import InputError
-from synthaug.core.folders import Folder, folder_at
+from synthaug.core.folders import Folder, LocalFolder, folder_at
 from synthaug.core.processes import Processes
 from synthaug.core.seeding import SampleNoise
 from synthaug.shards.finish import PREVIEW_NAME, finish_set, missing_shards, short_shards
-from synthaug.shards.manifest import MANIFEST_NAME
+from synthaug.shards.manifest import MANIFEST_NAME, ShardRecord
 from synthaug.shards.pipeline import publish_shards
 from synthaug.shards.plan import SetPlan, ShardPlan
-from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, prepare_folder
+from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, kept_images, prepare_folder
 from synthaug.shards.writer import encode_images, pack_shard
 from synthaug.workflows.config import Location
+from synthaug.workflows.cost import COST_NAME, record_cost
 from synthaug.workflows.drawing import DEFAULT_BATCH_SIZE, DrawConfig, Drawing, Numbers, chosen_shards
 
 
@@ -143,7 +144,7 @@ def generate(config: GenerateConfig) -> GenerateResult:
     is_finished, new_images, *numbers = processes.agree([int(work.is_finished), work.images, *work.shards])
     started = time.monotonic()
     mine = numbers[processes.rank :: processes.world_size]
-    records = publish_shards(folder, plan, mine, lambda positions: _sample(drawing, positions))
+    records = _publish(folder, drawing, mine, config.runtime().device)
     processes.agree([])
     seconds = time.monotonic() - started
     missing: list[int] = []
@@ -210,12 +211,27 @@ def _warn_of_small_batches(config: GenerateConfig, plan: SetPlan) -> None:
         )
 
 
+def _publish(folder: Folder, drawing: Drawing, numbers: Sequence[int], device: str) -> dict[int, ShardRecord]:
+    """Makes the shards of this process; beside a set on a disk, notes what that took."""
+    plan, images = drawing.plan, 0
+    if isinstance(folder, LocalFolder):
+        shards = [plan.shard(number) for number in numbers]
+        images = sum(len(shard) - len(kept_images(folder, shard)) for shard in shards)
+    started = time.monotonic()
+    records = publish_shards(folder, plan, numbers, lambda positions: _sample(drawing, positions))
+    if isinstance(folder, LocalFolder) and images:
+        record_cost(folder, images, time.monotonic() - started, device)
+    return records
+
+
 def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequence[int]) -> Work:
+    if config.mode == "overwrite":
+        folder.remove(COST_NAME)
     work = prepare_folder(folder, plan, chosen, is_new=config.mode == "overwrite")
     if work.is_finished:
         return work
     # So that the file makes the same set again, whoever started this run and however the work is shared.
-    names = ("sampler", "steps", "guidance", "guidance_interval", "precision", "batch_size")
+    names = ("sampler", "steps", "guidance", "guidance_interval", "truncation", "precision", "batch_size")
     resolved = {name: getattr(plan, name) for name in names}
     whole = config.model_copy(update={"mode": "incremental", "shards": None, **resolved})
     folder.write("config.yaml", whole.to_yaml().encode())

@@ -17,6 +17,7 @@ from synthaug.core.storage import sha256_file
 from synthaug.shards.manifest import MANIFEST_NAME
 from synthaug.shards.plan import SetPlan
 from synthaug.shards.verify import check_contents, verify_set
+from synthaug.workflows.cost import COST_NAME
 
 #: Needs --images and --out; of its samples, only the last grid is drawn.
 TINY_TRAINING = (
@@ -195,8 +196,8 @@ def generation(checkpoint: Path, out: object, per_class: int = 3, shard_size: in
 
 
 def hashes_of(folder: Path) -> dict[str, str]:
-    """The sha256 of every file, hidden ones included."""
-    return {path.name: sha256_file(path) for path in sorted(folder.iterdir())}
+    """The sha256 of every file of a set, hidden ones included; cost.jsonl is none, it tells times."""
+    return {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.name != COST_NAME}
 
 
 def assert_only_whole_shards(folder: Path, *plans: SetPlan) -> None:

@@ -48,6 +48,8 @@ def test_only_the_first_process_speaks(
     assert json.loads(first.out)["new_images"] == 30
     assert others == [Answer(0, "", "")] * 2
     assert hashes_of(tmp_path / "set") == alone
+    lines = (tmp_path / "set" / "cost.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["images"] for line in lines) == [6, 12, 12]  # each process tells of its own
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

@@ -22,6 +22,7 @@ from synthaug.shards.dataset import ShardDataset
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest
 from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
+from synthaug.workflows.cost import COST_NAME
 from synthaug.workflows.inspect import InspectConfig, inspect
 from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.verify import VerifyConfig, verify
@@ -92,9 +93,9 @@ def settings(checkpoint: Path, out: str | Path, **options: object) -> GenerateCo
 
 
 def contents(where: str | Path) -> dict[str, bytes]:
-    """Every file of a set but config.yaml, which names its folder."""
+    """Every file of a set; config.yaml names its folder, and only folders on a disk have a cost.jsonl."""
     folder = folder_at(where)
-    return {name: read_bytes(folder, name) for name in folder.names() if name != "config.yaml"}
+    return {name: read_bytes(folder, name) for name in folder.names() if name not in ("config.yaml", COST_NAME)}
 
 
 @pytest.fixture

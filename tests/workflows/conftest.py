@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from synthaug.classifiers.resnet import NETWORKS
 from synthaug.generators.ddpm.backend import DDPMGenerator
 from synthaug.workflows.synthesize import GenerateConfig
 from tests.workflows.sets import MakeConfig
@@ -46,3 +47,14 @@ def batch_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         return images
 
     monkeypatch.setattr(DDPMGenerator, "sample", sample)
+
+
+@pytest.fixture
+def perceptron(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a network that trains much quicker than the others."""
+    builders = dict(NETWORKS.items())
+    builders["perceptron"] = lambda channels, classes: nn.Sequential(
+        nn.Flatten(), nn.Linear(64 * channels, 64), nn.ReLU(), nn.Linear(64, classes)
+    )
+    monkeypatch.setattr(NETWORKS, "_values", builders)
+    return "perceptron"

@@ -16,6 +16,7 @@ from synthaug.core.storage import sha256_file
 from synthaug.generators.checkpoint import read_card, weight_hashes, write_card
 from synthaug.generators.ddpm.backend import DDPMGenerator
 from synthaug.shards.reader import iterate_shard
+from synthaug.workflows.cost import COST_NAME
 from synthaug.workflows.synthesize import GenerateConfig
 
 MakeConfig = Callable[..., GenerateConfig]
@@ -47,8 +48,9 @@ def largest_difference(one: dict[tuple[int, int], Tensor], two: dict[tuple[int, 
 
 
 def hashes_of(folder: str) -> dict[str, str]:
-    """sha256 of every file except config.yaml, which names the folder; hidden files included."""
-    return {path.name: sha256_file(path) for path in Path(folder).iterdir() if path.name != "config.yaml"}
+    """sha256 of every file of the set, hidden ones included; config.yaml names the folder, cost.jsonl tells times."""
+    others = ("config.yaml", COST_NAME)
+    return {path.name: sha256_file(path) for path in Path(folder).iterdir() if path.name not in others}
 
 
 def states_of(folder: str) -> dict[str, tuple[int, int]]:

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,78 +8,33 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from synthaug.classifiers.resnet import NETWORKS
 from synthaug.classifiers.task import CurvePoint, TrainedClassifier
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.folders import folder_at
-from synthaug.core.types import SplitRecord
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
-from synthaug.metrics.agreement import Agreement
-from synthaug.shards.finish import finish_set
-from synthaug.shards.manifest import write_plan
-from synthaug.shards.writer import encode_images, write_shard
-from synthaug.workflows.bench import BenchConfig, BenchSummary, bench, plan_bench, read_summary
+from synthaug.workflows.bench import BenchConfig, bench, plan_bench, read_summary
 from synthaug.workflows.bench import cells as cells_module
 from synthaug.workflows.bench import run as run_module
-from synthaug.workflows.bench.arms import ARMS
+from synthaug.workflows.bench.arms import arms_of
 from synthaug.workflows.bench.cells import CellResult, run_cell
-from synthaug.workflows.bench.summary import summarise
-from tests.conftest import plan_of, random_pixels, write_shard_set
+from tests.conftest import random_pixels
+from tests.workflows.benches import (
+    DIGITS,
+    figures,
+    held_back,
+    listing,
+    make_cells,
+    noise_set,
+    planted,
+    rows,
+    settings,
+    summary_of,
+    write_images_as_set,
+)
 
-DIGITS = tuple("0123456789")
-
-
-def settings(synthetic: Path, out: Path, **others: Any) -> BenchConfig:
-    """A bench of a few steps on five digits of each class."""
-    few = {"per_class_real": 5, "seeds": 1, "steps": 2, "batch_size": 4, "device": "cpu", "precision": "fp32"}
-    return BenchConfig.resolve({**few, "synthetic": synthetic, "out": out, **others})
-
-
-def write_images_as_set(
-    folder: Path, pixels_by_class: list[Tensor], split: SplitRecord, classes: tuple[int, ...] | None = None
-) -> Path:
-    """A finished shard set of the given grey 8x8 images, as many of each class; `split` is what their maker saw."""
-    plan = plan_of(
-        split=split,
-        class_names=DIGITS,
-        classes=classes,
-        per_class=min(len(pixels) for pixels in pixels_by_class),
-        shard_size=1000,
-        channels=1,
-        allows_flip=False,
-    )
-    folder.mkdir()
-    write_plan(folder_at(folder), plan)
-    for shard in plan.shards():
-        pixels = torch.stack([pixels_by_class[label][index] for label, index in shard.samples])
-        write_shard(folder_at(folder), shard, encode_images(pixels, plan.image_format))
-    assert not finish_set(folder_at(folder), plan, {})
-    return folder
-
-
-def noise_set(folder: Path, split: SplitRecord, **others: Any) -> Path:
-    """A finished shard set of noise called digits."""
-    options = {"class_names": DIGITS, "per_class": 3, "shard_size": 10, "channels": 1, "allows_flip": False}
-    return write_shard_set(folder, split=split, **{**options, **others})
-
-
-def figures(summary: BenchSummary) -> dict[str, Any]:
-    """All that a bench measured, without times and date."""
-    values = summary.model_dump(mode="json", exclude={"environment": {"date"}})
-    for arm in values["arms"]:
-        del arm["seconds"]
-    return values
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-
-
-def listing(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+ARMS = arms_of(["test"])
 
 
 @pytest.fixture(scope="module")
@@ -99,17 +53,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, synthetic: Path) -> Bench
     config = settings(synthetic, tmp_path_factory.mktemp("bench") / "out", seeds=2)
     bench(config)
     return config
-
-
-@pytest.fixture
-def perceptron(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a network that trains much quicker than the others."""
-    builders = dict(NETWORKS.items())
-    builders["perceptron"] = lambda channels, classes: nn.Sequential(
-        nn.Flatten(), nn.Linear(64 * channels, 64), nn.ReLU(), nn.Linear(64, classes)
-    )
-    monkeypatch.setattr(NETWORKS, "_values", builders)
-    return "perceptron"
 
 
 # --- what a bench leaves behind ---
@@ -145,8 +88,8 @@ def test_two_seeds_give_no_verdict(finished: BenchConfig) -> None:
 
 def test_only_arms_without_synthetic_images_judge_them(finished: BenchConfig) -> None:
     for cell in rows(finished.out):
-        assert (cell["label_fidelity"] is None) == (cell["arm"] == "mixed+classic")
-    judges = [cell["label_fidelity"]["overall"] for cell in rows(finished.out) if cell["arm"] == "real+classic"]
+        assert list(cell["label_fidelity"]) == ([] if cell["arm"] == "mixed+classic" else ["test"])
+    judges = [cell["label_fidelity"]["test"]["overall"] for cell in rows(finished.out) if cell["arm"] == "real+classic"]
     assert read_summary(finished.out).label_fidelity == pytest.approx(100 * sum(judges) / 2)
 
 
@@ -190,7 +133,7 @@ def test_folder_of_another_bench_is_refused_by_naming_the_setting(
 def test_folder_of_a_bench_with_another_set_is_refused(finished: BenchConfig, tmp_path: Path, splits: Splits) -> None:
     other = noise_set(tmp_path / "other", splits.record, seed=1)
     with pytest.raises(InputError, match="started with other settings: synthetic"):
-        plan_bench(finished.model_copy(update={"synthetic": other}))
+        plan_bench(finished.model_copy(update={"synthetic": (str(other),)}))
 
 
 def test_rows_of_something_else_are_refused(finished: BenchConfig, tmp_path: Path) -> None:
@@ -408,15 +351,8 @@ def test_set_without_some_class_is_benched_all_the_same(splits: Splits, tmp_path
 
 
 def test_more_real_images_in_disguise_are_found_to_help(splits: Splits, tmp_path: Path, perceptron: str) -> None:
-    everything = make_splits(load_source("digits"))
-    assert everything.record.held_out_fingerprint == splits.record.held_out_fingerprint
-    known = {image.numpy().tobytes() for image in splits.train.images}
-    held_back = [
-        torch.stack([image for image in everything.train.images[members] if image.numpy().tobytes() not in known])
-        for members in everything.train.indices_by_class()
-    ]
     # The record claims a generator that saw the five images of each class only.
-    disguised = write_images_as_set(tmp_path / "set", held_back, splits.record)
+    disguised = write_images_as_set(tmp_path / "set", held_back(splits), splits.record)
     summary = bench(planted(disguised, tmp_path / "out", perceptron, synthetic_fraction=0.75))
     assert summary.gain.difference.mean > 4
     assert summary.verdict != "hurts"
@@ -432,35 +368,7 @@ def test_noise_with_random_labels_is_found_to_hurt(splits: Splits, tmp_path: Pat
     assert summary.label_fidelity == pytest.approx(10, abs=5)
 
 
-def planted(synthetic: Path, out: Path, network: str, **others: Any) -> BenchConfig:
-    """A bench that is long enough for a perceptron to learn."""
-    enough = {"seeds": 3, "steps": 150, "batch_size": 32, "optimiser": "adam", "learning_rate": 0.01}
-    return settings(synthetic, out, network=network, **{**enough, **others})
-
-
 # --- the summary as a function of the cells ---
-
-
-def make_cells(accuracies: dict[str, list[float]], **others: Any) -> list[CellResult]:
-    return [
-        CellResult(
-            arm=arm.name,
-            seed=seed,
-            steps=10,
-            best_step=10,
-            validation_accuracy=value,
-            test=Agreement(value, (value, None), 20),
-            label_fidelity=None if arm.is_mixed else Agreement(0.5, (0.25, 0.75), 40),
-            curve=[CurvePoint(5, 2.0, value / 2), CurvePoint(10, 1.0, value)],
-            seconds=1.0,
-        ).model_copy(update=others)
-        for arm in ARMS
-        for seed, value in enumerate(accuracies[arm.name])
-    ]
-
-
-def summary_of(cells: list[CellResult]) -> BenchSummary:
-    return summarise(cells, class_names=("cat", "dog"), counts={}, settings={}, environment={})
 
 
 ACCURACIES = {"real": [0.5, 0.6, 0.7], "real+classic": [0.6, 0.7, 0.8], "mixed+classic": [0.62, 0.74, 0.83]}

@@ -25,7 +25,7 @@ def test_generator_and_bench_use_the_same_real_images(plan: DemoPlan) -> None:
 
 def test_each_step_takes_what_the_step_before_made(plan: DemoPlan) -> None:
     assert plan.generate.model == str(plan.train.out)
-    assert plan.bench.synthetic == plan.generate.out
+    assert plan.bench.synthetic == (plan.generate.out,)
     folders = [plan.train.out, Path(plan.generate.out), plan.bench.out]
     assert {folder.parent for folder in folders} == {Path("my demo")}
     assert len(set(folders)) == 3

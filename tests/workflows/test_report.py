@@ -2,114 +2,18 @@ import base64
 import json
 import re
 import shlex
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from synthaug.cli.main import build_app
 from synthaug.core.errors import InputError
-from synthaug.core.pixels import encode_png
-from synthaug.metrics.agreement import Agreement
-from synthaug.workflows.bench import BenchConfig, BenchSummary, plan_bench
-from synthaug.workflows.bench.arms import ARMS
-from synthaug.workflows.bench.cells import CellResult, CurvePoint
-from synthaug.workflows.bench.summary import summarise
+from synthaug.workflows.bench import BenchConfig, plan_bench
+from synthaug.workflows.bench.arms import arms_of
 from synthaug.workflows.report import report
 from synthaug.workflows.report.tables import command_line
 from synthaug.workflows.report.write import bench_and_report
-from tests.conftest import random_pixels
-
-CLASSES = ("<script>alert('cat')</script>", 'a|b & "dog"', "two\nlines")
-SETTINGS = {
-    "data": {"source": "imagefolder:my <b>images</b>", "class_counts": [5, 5, 5], "train_fingerprint": "ab" * 32},
-    "synthetic_fraction": 0.5,
-    "recipe": {"network": "resnet20", "steps": 10},
-}
-GAINS = {
-    "helps": (2.0, 4.0, 3.0),
-    "hurts": (-2.0, -4.0, -3.0),
-    "inconclusive": (-2.0, 4.0, 0.0),
-    "no verdict": (2.0, 4.0),
-}
-
-
-class Page(HTMLParser):
-    """What of a page a test asks for."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.tables: list[list[list[str]]] = []
-        self.texts: dict[str, list[str]] = {}
-        self._open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attributes}))
-        self._open.append(tag)
-        self.texts.setdefault(tag, []).append("")
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.texts[self._open[-1]][-1] += data
-        if self._open and self._open[-1] in ("td", "th"):
-            self.tables[-1][-1][-1] += data
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:
-            pass
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    def table(self, *first_cells: str) -> list[list[str]]:
-        """The rows of the table whose header begins so."""
-        [found] = [rows for rows in self.tables if tuple(rows[0][: len(first_cells)]) == first_cells]
-        return found[1:]
-
-
-def make_summary(gains: tuple[float, ...] = GAINS["helps"]) -> BenchSummary:
-    offsets = {"real": [-10.0] * 3, "real+classic": [0.0] * 3, "mixed+classic": gains}
-    cells = [
-        CellResult(
-            arm=arm.name,
-            seed=seed,
-            steps=10,
-            best_step=10,
-            validation_accuracy=0.7,
-            test=Agreement((70 + offsets[arm.name][seed]) / 100, (0.5, 0.75, None), 20),
-            label_fidelity=None if arm.is_mixed else Agreement(0.625, (0.25, 0.5, 0.75), 40),
-            curve=[CurvePoint(5, 2.0, 0.5), CurvePoint(10, 1.0, 0.7)],
-            seconds=1.5,
-        )
-        for arm in ARMS
-        for seed in range(len(gains))
-    ]
-    return summarise(
-        cells,
-        class_names=CLASSES,
-        counts={"train": 15, "validation": 6, "test": 20, "synthetic": 40},
-        settings=SETTINGS,
-        environment={"hardware": "an <i>abacus</i>", "torch": "2.x"},
-    )
-
-
-def write_bench(folder: Path, summary: BenchSummary, **settings: Any) -> BenchConfig:
-    """The folder of a finished bench, without its cells."""
-    config = BenchConfig.resolve({"synthetic": folder / "set", "out": folder, "seeds": 3, **settings})
-    config.save(folder)
-    summary.write(folder)
-    for seed, name in enumerate(("real.png", "synthetic.png")):
-        (folder / name).write_bytes(encode_png(random_pixels(1, 9, 9, seed=seed)))
-    return config
+from tests.workflows.pages import CLASSES, GAINS, Page, make_summary, write_bench
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +74,7 @@ def test_plots_tell_their_figures_to_those_who_cannot_see_them(page: Page) -> No
 def test_page_has_every_arm_and_every_gain_in_its_tables(page: Page) -> None:
     arms = page.table("arm")
     assert [row[:2] for row in arms] == [["real", "60.00"], ["real+classic", "70.00"], ["mixed+classic", "73.00"]]
-    assert [row[5] for row in arms] == [arm.meaning for arm in ARMS]
+    assert [row[5] for row in arms] == [arm.meaning for arm in arms_of(["ddpm"])]
     first, *_ = page.table("comparison")
     assert first == ["mixed+classic − real+classic", "+3.00", "+0.52 to +5.48", "helps"]
 
@@ -297,7 +201,7 @@ def test_folder_without_a_finished_bench_is_refused(tmp_path: Path) -> None:
 
 
 def test_summary_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text('{"format": 1}')
+    (tmp_path / "report.json").write_text('{"format": 2}')
     with pytest.raises(InputError, match=r"report\.json is not readable"):
         report(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -11,26 +12,48 @@ class Arm:
 
     Attributes:
         name: Short name in the field's notation.
-        is_mixed: Whether batches hold synthetic images.
+        synthetic: Name of the synthetic set whose images are in its batches; None for real images only.
         transform: Preset of classic augmentation.
         meaning: One sentence for the report.
     """
 
     name: str
-    is_mixed: bool
+    synthetic: str | None
     transform: str
     meaning: str
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether batches hold synthetic images."""
+        return self.synthetic is not None
 
-REAL = Arm("real", False, "none", "real images as they are")
+
+REAL = Arm("real", None, "none", "real images as they are")
 REAL_CLASSIC = Arm(
     "real+classic",
-    False,
+    None,
     "basic",
     "real images with classic augmentation (shifts, and mirroring where it keeps the class)",
 )
-MIXED_CLASSIC = Arm(
-    "mixed+classic", True, "basic", "real and synthetic images in each batch, with the same classic augmentation"
-)
+_MIXED = "mixed+classic"
 
-ARMS = (REAL, REAL_CLASSIC, MIXED_CLASSIC)
+
+def mixed_arms(sets: Sequence[str]) -> tuple[Arm, ...]:
+    """One arm for each synthetic set, given by name; the only one needs no name in its own."""
+    if len(sets) == 1:
+        meaning = "real and synthetic images in each batch, with the same classic augmentation"
+        return (Arm(_MIXED, sets[0], "basic", meaning),)
+    return tuple(
+        Arm(
+            f"{_MIXED} ({name})",
+            name,
+            "basic",
+            f"real images and synthetic ones of {name} in each batch, with the same classic augmentation",
+        )
+        for name in sets
+    )
+
+
+def arms_of(sets: Sequence[str]) -> tuple[Arm, ...]:
+    """All arms of a bench of these synthetic sets: the real-only ones, then one for each set."""
+    return REAL, REAL_CLASSIC, *mixed_arms(sets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.splits import Splits
 from synthaug.metrics.agreement import Agreement, agreement
-from synthaug.workflows.bench.arms import Arm
+from synthaug.workflows.bench.arms import REAL_CLASSIC, Arm
+from synthaug.workflows.bench.quality import Quality, measure_quality
 
 
 class CellResult(BaseModel):
@@ -33,7 +34,9 @@ class CellResult(BaseModel):
         best_step: Step of the weights that validated best.
         validation_accuracy: Of those weights.
         test: Their agreement with the test labels.
-        label_fidelity: Agreement with the labels of the synthetic set; only from arms that never saw it.
+        label_fidelity: Agreement with the labels of each synthetic set, by name; only from arms that saw none.
+        quality: Each set against the validation images in this classifier's features, by name; only from the real-only
+            arm with classic augmentation, and if the network gives features.
         curve: All validations.
         seconds: Time for the cell.
     """
@@ -46,7 +49,8 @@ class CellResult(BaseModel):
     best_step: int
     validation_accuracy: float
     test: Agreement
-    label_fidelity: Agreement | None
+    label_fidelity: dict[str, Agreement]
+    quality: dict[str, Quality]
     curve: list[CurvePoint]
     seconds: float
 
@@ -61,14 +65,14 @@ class CellInputs:
 
     Attributes:
         splits: The real images.
-        synthetic: The synthetic set.
+        synthetic: The synthetic sets by name.
         synthetic_fraction: Its share of each batch in mixed arms.
         recipe: Network and training settings.
         runtime: Device and precision.
     """
 
     splits: Splits
-    synthetic: LabelledImages
+    synthetic: Mapping[str, LabelledImages]
     synthetic_fraction: float
     recipe: Recipe
     runtime: Runtime
@@ -80,7 +84,7 @@ def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], N
     splits, recipe, runtime = inputs.splits, inputs.recipe, inputs.runtime
     datamodule = MixedDataModule(
         splits,
-        inputs.synthetic if arm.is_mixed else None,
+        None if arm.synthetic is None else inputs.synthetic[arm.synthetic],
         synthetic_fraction=inputs.synthetic_fraction if arm.is_mixed else 0.0,
         batch_size=recipe.batch_size,
         transform=arm.transform,
@@ -93,10 +97,11 @@ def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], N
     with tempfile.TemporaryDirectory() as scratch:
         trained = train_classifier(network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=on_step)
     tested = predict(trained.network, splits.test.images, runtime).argmax(dim=1)
-    fidelity = None
+    fidelity = {}
     if not arm.is_mixed:
-        recognised = predict(trained.network, inputs.synthetic.images, runtime).argmax(dim=1)
-        fidelity = agreement(recognised, inputs.synthetic.labels, classes)
+        for name, synthetic in inputs.synthetic.items():
+            recognised = predict(trained.network, synthetic.images, runtime).argmax(dim=1)
+            fidelity[name] = agreement(recognised, synthetic.labels, classes)
     return CellResult(
         arm=arm.name,
         seed=seed,
@@ -105,6 +110,7 @@ def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], N
         validation_accuracy=trained.validation_accuracy,
         test=agreement(tested, splits.test.labels, classes),
         label_fidelity=fidelity,
+        quality=measure_quality(trained, splits.validation, inputs.synthetic) if arm == REAL_CLASSIC else {},
         curve=trained.curve,
         seconds=round(time.monotonic() - started, 2),
     )

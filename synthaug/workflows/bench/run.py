@@ -8,43 +8,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Int64
 from pydantic import Field, ValidationError
-from torch import Tensor
 
 from synthaug.classifiers.recipes import recipe_settings
 from synthaug.core.console import log, progress
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.pixels import encode_png, grid
 from synthaug.core.runtime import environment
-from synthaug.core.seeding import generator_for
 from synthaug.core.storage import (
     append_json_line,
     check_folder,
     check_same_settings,
     read_json_lines,
-    write_bytes,
     write_json,
 )
-from synthaug.core.types import LabelledImages
 from synthaug.data.mixing import synthetic_share
-from synthaug.data.splits import Splits
-from synthaug.workflows.bench.arms import ARMS, Arm
+from synthaug.workflows.bench.arms import Arm, arms_of
 from synthaug.workflows.bench.cells import CellInputs, CellResult, run_cell
-from synthaug.workflows.bench.summary import BenchSummary, summarise
-from synthaug.workflows.classify import RecipeConfig, open_synthetic
-from synthaug.workflows.config import Location
+from synthaug.workflows.bench.pictures import write_pictures
+from synthaug.workflows.bench.sets import SyntheticSet, open_sets
+from synthaug.workflows.bench.summarise import summarise
+from synthaug.workflows.bench.summary import BenchSummary
+from synthaug.workflows.classify import RecipeConfig
+from synthaug.workflows.config import Locations
 
 RESULTS_NAME = "results.jsonl"
 _SETTINGS_NAME = "settings.json"
-_GRID_CLASSES, _GRID_PER_CLASS = 10, 8
 
 
 class BenchConfig(RecipeConfig):
     """Settings of `synthaug bench`; the field descriptions are the help texts."""
 
-    synthetic: Location = Field(description="The synthetic shard set to judge, a folder or URL.")
+    synthetic: Locations = Field(
+        description="The synthetic shard set to judge, a folder or URL; repeat the flag to compare several."
+    )
     out: Path = Field(description="Folder for results and report; an unfinished bench there is continued.")
     seeds: int = Field(5, description="Paired seeds; fewer than 3 give no verdict.")
     synthetic_fraction: float = Field(
@@ -75,6 +71,8 @@ class BenchPlan:
 @dataclass(frozen=True)
 class _Study:
     inputs: CellInputs
+    sets: list[SyntheticSet]
+    arms: tuple[Arm, ...]
     settings: dict[str, Any]
     pairs: list[tuple[Arm, int]]
     done: list[CellResult]
@@ -88,21 +86,24 @@ class _Study:
         recipe = config.resolved_recipe()
         synthetic_share(recipe.batch_size, config.synthetic_fraction)  # refuses a mixed arm without synthetic images
         splits = config.splits()
-        synthetic, manifest = open_synthetic(config.synthetic, splits, accepts_init=config.accept_init)
+        sets = open_sets(config.synthetic, splits, accepts_init=config.accept_init)
+        synthetic = {one.name: one.images for one in sets}
         inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())
         settings = {
             "data": splits.record.model_dump(mode="json"),
             "flip": splits.allows_flip,
-            "synthetic": manifest.plan.model_dump(mode="json"),
-            "synthetic_fingerprint": synthetic.fingerprint,
+            "sets": list(synthetic),
+            "synthetic": {one.name: one.plan.model_dump(mode="json") for one in sets},
+            "synthetic_fingerprint": {one.name: one.images.fingerprint for one in sets},
             "synthetic_fraction": config.synthetic_fraction,
             "recipe": recipe_settings(recipe),
             "first_seed": config.seed,
             "device": inputs.runtime.device,
             "precision": inputs.runtime.precision,
         }
-        pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in ARMS]
-        return cls(inputs, settings, pairs, _read_done(config.out, settings, pairs))
+        arms = arms_of(list(synthetic))
+        pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in arms]
+        return cls(inputs, sets, arms, settings, pairs, _read_done(config.out, settings, pairs))
 
     def missing(self) -> list[tuple[Arm, int]]:
         finished = {(cell.arm, cell.seed) for cell in self.done}
@@ -116,14 +117,15 @@ def plan_bench(config: BenchConfig) -> BenchPlan:
         InputError: For anything that `bench` would refuse.
     """
     study = _Study.of(config)
-    arms = tuple(arm.name for arm in ARMS)
+    arms = tuple(arm.name for arm in study.arms)
     return BenchPlan(arms, len(study.pairs), len(study.missing()), study.settings)
 
 
 def bench(config: BenchConfig) -> BenchSummary:
-    """Measures the test accuracy gained by mixing a synthetic set into training, over real-only training.
+    """Measures the test accuracy gained by mixing synthetic sets into training, over real-only training.
 
     Every cell is one arm with one seed; all take the same number of steps. Finished cells are kept in results.jsonl.
+    Every set has an arm of its own; all share the real-only arms.
 
     Raises:
         InputError: For impossible settings, a leaking or foreign set, or a folder with another bench.
@@ -132,35 +134,41 @@ def bench(config: BenchConfig) -> BenchSummary:
     study = _Study.of(config)
     write_json(config.out / _SETTINGS_NAME, study.settings)
     config.save(config.out)
-    missing = study.missing()
-    log(
-        f"bench: {len(ARMS)} arms x {config.seeds} seeds, {len(missing)} of {len(study.pairs)} cells to do, "
-        f"{study.inputs.recipe.steps} steps of {study.inputs.recipe.batch_size} each"
-    )
-    cells = list(study.done)
-    steps = study.inputs.recipe.steps
-    if missing:
-        with progress("bench (steps)", len(missing) * steps) as advance:
-            for number, (arm, seed) in enumerate(missing):
-                cell = run_cell(study.inputs, arm, seed, _offset(advance, number * steps))
-                append_json_line(config.out / RESULTS_NAME, cell.as_row())
-                cells.append(cell)
-    splits, synthetic = study.inputs.splits, study.inputs.synthetic
-    _write_grids(config.out, splits, synthetic)
+    cells = [*study.done, *_run_missing(study, config)]
+    splits = study.inputs.splits
+    write_pictures(config.out, splits.train, [one.images for one in study.sets])
+    facts = [one.facts() for one in study.sets]
     summary = summarise(
         cells,
+        sets=facts,
         class_names=splits.train.class_names,
         counts={
             "train": len(splits.train),
             "validation": len(splits.validation),
             "test": len(splits.test),
-            "synthetic": len(synthetic),
+            "synthetic": sum(one.images for one in facts),
         },
         settings=study.settings,
         environment=environment(),
     )
     summary.write(config.out)
     return summary
+
+
+def _run_missing(study: _Study, config: BenchConfig) -> list[CellResult]:
+    missing, steps = study.missing(), study.inputs.recipe.steps
+    log(
+        f"bench: {len(study.arms)} arms x {config.seeds} seeds, {len(missing)} of {len(study.pairs)} cells to do, "
+        f"{steps} steps of {study.inputs.recipe.batch_size} each"
+    )
+    cells: list[CellResult] = []
+    if missing:
+        with progress("bench (steps)", len(missing) * steps) as advance:
+            for number, (arm, seed) in enumerate(missing):
+                cell = run_cell(study.inputs, arm, seed, _offset(advance, number * steps))
+                append_json_line(config.out / RESULTS_NAME, cell.as_row())
+                cells.append(cell)
+    return cells
 
 
 def _offset(advance: Callable[[int], None], base: int) -> Callable[[int], None]:
@@ -195,20 +203,3 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in settings.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
-
-
-def _write_grids(out: Path, splits: Splits, synthetic: LabelledImages) -> None:
-    for name, images in (("real.png", splits.train), ("synthetic.png", synthetic)):
-        picture = grid(images.images[_rows(images)], _GRID_PER_CLASS, scale=max(1, 32 // images.image_size))
-        write_bytes(out / name, encode_png(picture))
-
-
-def _rows(images: LabelledImages) -> Int64[Tensor, " k"]:
-    """Random images, a row for each of the first classes; a class with few repeats them, an empty one is left out."""
-    rows = []
-    for label, members in enumerate(list(images.indices_by_class())[:_GRID_CLASSES]):
-        if len(members) == 0:
-            continue
-        order = members[torch.randperm(len(members), generator=generator_for("grid", label))]
-        rows.append(order.repeat(-(-_GRID_PER_CLASS // len(order)))[:_GRID_PER_CLASS])
-    return torch.cat(rows)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from synthaug.core.errors import InputError
 from synthaug.core.storage import write_json
-from synthaug.workflows.bench.arms import ARMS, MIXED_CLASSIC, REAL, REAL_CLASSIC, Arm
-from synthaug.workflows.bench.cells import CellResult
-from synthaug.workflows.bench.statistics import Estimate, VerdictName, estimate, verdict
+from synthaug.workflows.bench.quality import Quality
+from synthaug.workflows.bench.statistics import MINIMUM_SEEDS, Estimate, VerdictName
+from synthaug.workflows.cost import SamplingCost
 
 SUMMARY_NAME = "report.json"
+FORMAT: Final = 2
 
 
 class _Frozen(BaseModel):
@@ -59,162 +60,155 @@ class Comparison(_Frozen):
     verdict: VerdictName
 
 
+class SetFacts(_Frozen):
+    """What is known of a synthetic set without any measurement.
+
+    Attributes:
+        name: What the bench calls it.
+        images: Images in it.
+        training_seconds: Time its generator was trained for.
+        images_seen: Images that were shown to its generator.
+        cost: What drawing it took; None if that was not recorded.
+    """
+
+    name: str
+    images: int
+    training_seconds: float
+    images_seen: int
+    cost: SamplingCost | None
+
+
+class SetResult(SetFacts):
+    """What the bench found of one synthetic set.
+
+    Attributes:
+        verdict: Whether it helps.
+        gain: Its mixed arm − the real-only arm that validates better (with or without classic augmentation), which
+            decides the verdict.
+        label_fidelity: Mean share of its images, in percent, that classifiers trained on real images with classic
+            augmentation recognise as their label.
+        label_fidelity_per_class: The same per class; None for a class without images.
+        quality: Means over the same classifiers; None if they give no features or there are too few images.
+    """
+
+    verdict: VerdictName
+    gain: Comparison
+    label_fidelity: float
+    label_fidelity_per_class: list[float | None]
+    quality: Quality | None
+
+
 class BenchSummary(_Frozen):
     """`report.json`.
 
     Attributes:
         format: Version of this file.
-        verdict: Whether the synthetic set helps.
-        gain: mixed+classic − the real-only arm that validates better (with or without classic augmentation), which
-            decides the verdict.
-        other_comparisons: Further differences, for orientation.
+        sets: One result for each synthetic set, in the order they were given.
+        other_comparisons: Further differences, for orientation; with several sets also those between their arms.
         arms: All arms.
         seeds: The seeds.
         steps: Optimiser steps of every cell.
-        label_fidelity: Mean share of synthetic images, in percent, that classifiers trained on real images with classic
-            augmentation recognise as their label.
-        label_fidelity_per_class: The same per class.
         class_names: In label order.
-        counts: Images: train, validation, test, synthetic.
+        counts: Images: train, validation, test, synthetic (of all sets together).
         settings: Everything that decides the numbers.
         environment: Hardware and versions.
     """
 
-    format: Literal[1] = 1
-    verdict: VerdictName
-    gain: Comparison
+    format: Literal[2] = FORMAT
+    sets: list[SetResult]
     other_comparisons: list[Comparison]
     arms: list[ArmSummary]
     seeds: list[int]
     steps: int
-    label_fidelity: float
-    label_fidelity_per_class: list[float | None]
     class_names: list[str]
     counts: dict[str, int]
     settings: dict[str, Any]
     environment: dict[str, str]
 
+    @property
+    def verdict(self) -> VerdictName:
+        """Of the first set."""
+        return self.sets[0].verdict
+
+    @property
+    def gain(self) -> Comparison:
+        """Of the first set."""
+        return self.sets[0].gain
+
+    @property
+    def label_fidelity(self) -> float:
+        """Of the first set."""
+        return self.sets[0].label_fidelity
+
+    @property
+    def label_fidelity_per_class(self) -> list[float | None]:
+        """Of the first set."""
+        return self.sets[0].label_fidelity_per_class
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All differences; the first ones, one for each set, decide the verdicts."""
+        return [*(one.gain for one in self.sets), *self.other_comparisons]
+
     def sentence(self) -> str:
-        """The verdict in words, with gain, interval and seeds."""
-        difference = self.gain.difference
-        interval = "" if difference.low is None else f", 95 % interval {difference.low:+.2f} to {difference.high:+.2f}"
-        figures = f"{difference.mean:+.2f} points of test accuracy{interval}, {difference.count} paired seeds"
-        opening = {
-            "helps": "Synthetic data helps this classifier",
-            "hurts": "Synthetic data hurts this classifier",
-            "inconclusive": "Inconclusive: these runs do not show whether synthetic data helps this classifier",
-            "no verdict": "No verdict: at least 3 seeds are needed",
-        }[self.verdict]
-        return f"{opening} ({figures})."
+        """The verdict in words, with gain, interval and seeds; with several sets, a clause for each."""
+        count = len(self.seeds)
+        if len(self.sets) == 1:
+            interval = _interval(self.gain, ", 95 % interval ")
+            figures = f"{self.gain.difference.mean:+.2f} points of test accuracy{interval}"
+            return f"{_OPENINGS[self.verdict]} ({figures}, {count} paired seeds)."
+        clauses = "; ".join(
+            f"{one.name} {_CLAUSES[one.verdict]} ({one.gain.difference.mean:+.2f}{_interval(one.gain, ', ')})"
+            for one in self.sets
+        )
+        intervals = "" if self.gain.difference.low is None else " with 95 % intervals"
+        lacking = f", at least {MINIMUM_SEEDS} are needed" if count < MINIMUM_SEEDS else ""
+        return f"{clauses}. Points of test accuracy{intervals}, {count} paired seeds{lacking}."
 
     def write(self, folder: Path) -> None:
         """Writes report.json atomically."""
         write_json(folder / SUMMARY_NAME, self.model_dump(mode="json"))
 
 
+_OPENINGS: dict[VerdictName, str] = {
+    "helps": "Synthetic data helps this classifier",
+    "hurts": "Synthetic data hurts this classifier",
+    "inconclusive": "Inconclusive: these runs do not show whether synthetic data helps this classifier",
+    "no verdict": "No verdict: at least 3 seeds are needed",
+}
+_CLAUSES: dict[VerdictName, str] = {
+    "helps": "helps this classifier",
+    "hurts": "hurts this classifier",
+    "inconclusive": "is inconclusive",
+    "no verdict": "has no verdict",
+}
+
+
+def _interval(gain: Comparison, opening: str) -> str:
+    difference = gain.difference
+    return "" if difference.low is None else f"{opening}{difference.low:+.2f} to {difference.high:+.2f}"
+
+
 def read_summary(folder: Path) -> BenchSummary:
     """Reads report.json.
 
     Raises:
-        InputError: If the folder holds no finished bench.
+        InputError: If the folder holds no finished bench, or one of another version.
     """
     path = folder / SUMMARY_NAME
     if not path.is_file():
         raise InputError(
             f"{folder} holds no finished bench ({SUMMARY_NAME} is missing); run: synthaug bench --out {folder}"
         )
+    data = path.read_bytes()
     try:
-        return BenchSummary.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise InputError(f"{path} is not readable: {error.errors()[0]['msg']}") from error
-
-
-def summarise(
-    cells: list[CellResult],
-    *,
-    class_names: tuple[str, ...],
-    counts: dict[str, int],
-    settings: dict[str, Any],
-    environment: dict[str, str],
-) -> BenchSummary:
-    """Brings all cells together; the order of the cells does not matter.
-
-    Raises:
-        InputError: If cells are missing or took different numbers of steps.
-    """
-    seeds = sorted({cell.seed for cell in cells})
-    table = {(cell.arm, cell.seed): cell for cell in cells}
-    missing = [f"{arm.name} seed {seed}" for arm in ARMS for seed in seeds if (arm.name, seed) not in table]
-    if missing:
-        raise InputError(f"the bench is not finished, missing: {', '.join(missing)}")
-    steps = {cell.steps for cell in cells}
-    if len(steps) != 1:
-        raise InputError(f"all arms must take the same number of steps, found {sorted(steps)}")
-    by_arm = {arm.name: [table[arm.name, seed] for seed in seeds] for arm in ARMS}
-    better_real, other_real = _real_arms_by_validation(by_arm)
-    gain = _compare(by_arm, MIXED_CLASSIC, better_real)
-    judges = [cell.label_fidelity for cell in by_arm[REAL_CLASSIC.name] if cell.label_fidelity is not None]
-    others = [_compare(by_arm, MIXED_CLASSIC, other_real), _compare(by_arm, REAL_CLASSIC, REAL)]
-    return BenchSummary(
-        verdict=gain.verdict,
-        gain=gain,
-        other_comparisons=others,
-        arms=[_arm_summary(arm, by_arm[arm.name]) for arm in ARMS],
-        seeds=seeds,
-        steps=steps.pop(),
-        label_fidelity=100 * _mean([judge.overall for judge in judges]),
-        label_fidelity_per_class=_per_class([judge.per_class for judge in judges]),
-        class_names=list(class_names),
-        counts=counts,
-        settings=settings,
-        environment=environment,
-    )
-
-
-def _real_arms_by_validation(by_arm: dict[str, list[CellResult]]) -> tuple[Arm, Arm]:
-    """The real-only arm with the better mean validation accuracy, then the other; among equals classic comes first."""
-
-    def validated(arm: Arm) -> float:
-        return _mean([cell.validation_accuracy for cell in by_arm[arm.name]])
-
-    return (REAL, REAL_CLASSIC) if validated(REAL) > validated(REAL_CLASSIC) else (REAL_CLASSIC, REAL)
-
-
-def _compare(by_arm: dict[str, list[CellResult]], arm: Arm, baseline: Arm) -> Comparison:
-    pairs = zip(by_arm[arm.name], by_arm[baseline.name], strict=True)
-    differences = [100 * (cell.test.overall - other.test.overall) for cell, other in pairs]
-    difference = estimate(differences)
-    return Comparison(
-        name=f"{arm.name} − {baseline.name}",
-        difference=difference,
-        per_seed=differences,
-        verdict=verdict(difference),
-    )
-
-
-def _arm_summary(arm: Arm, cells: list[CellResult]) -> ArmSummary:
-    accuracies = [100 * cell.test.overall for cell in cells]
-    points = zip(*(cell.curve for cell in cells), strict=True)
-    return ArmSummary(
-        name=arm.name,
-        meaning=arm.meaning,
-        test_accuracy=estimate(accuracies),
-        per_seed=accuracies,
-        per_class=_per_class([cell.test.per_class for cell in cells]),
-        curve=[
-            (group[0].step, 100 * _mean([p.validation_accuracy for p in group]), _mean([p.loss for p in group]))
-            for group in points
-        ],
-        seconds=round(_mean([cell.seconds for cell in cells]), 2),
-    )
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _per_class(rows: list[tuple[float | None, ...]]) -> list[float | None]:
-    columns = zip(*rows, strict=True)
-    return [
-        None if None in column else 100 * _mean([value for value in column if value is not None]) for column in columns
-    ]
+        value = json.loads(data)
+        if isinstance(value, dict) and value.get("format") != FORMAT:
+            raise InputError(
+                f"{path} has format {value.get('format')!r}, this version reads {FORMAT}; run the bench again in "
+                "another folder"
+            )
+        return BenchSummary.model_validate_json(data)
+    except (ValidationError, ValueError, RecursionError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(f"{path} is not readable: {reason}") from error

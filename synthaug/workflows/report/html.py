@@ -19,10 +19,12 @@ body { margin: 0 auto; max-width: 66rem; padding: 1.5rem; background: var(--pape
   font: 16px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.1rem; color: var(--dim); font-weight: 600; margin: 0 }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem }
-p.lead { color: var(--dim) }
+p.lead, p.note { color: var(--dim) }
+p.note { font-size: .9rem }
 .verdict { font-size: 1.5rem; line-height: 1.3; font-weight: 650; margin: .4rem 0 .8rem; padding: .8rem 1rem;
   border-left: .5rem solid var(--tone); background: var(--box); border-radius: .3rem }
 .helps { --tone: #009e73 } .hurts { --tone: #d55e00 } .inconclusive, .no { --tone: #e69f00 }
+.several { --tone: #0072b2; font-size: 1.25rem }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.2rem }
 figure { margin: 0 } figcaption { color: var(--dim); font-size: .9rem }
 img { width: 100%; max-width: 30rem; image-rendering: pixelated; border-radius: .3rem }
@@ -30,7 +32,7 @@ svg { width: 100%; height: auto }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: .92rem }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
-th:first-child, td:first-child { white-space: nowrap }
+th:first-child, td:first-child, .lines td:nth-child(-n+3) { white-space: nowrap }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
 pre { background: var(--box); padding: .8rem; border-radius: .3rem; overflow-x: auto }
 @media print { body { max-width: none } }
@@ -43,31 +45,30 @@ def html_page(summary: BenchSummary, folder: Path) -> str:
     Raises:
         InputError: If the bench's grids are missing.
     """
-    real, synthetic = (_picture(folder / name) for name in ("real.png", "synthetic.png"))
     sentence = escape(summary.sentence())
+    tone = summary.verdict.split()[0] if len(summary.sets) == 1 else "several"
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>synthaug: {escape(summary.verdict)}</title>
+<title>synthaug: {escape(tables.headline(summary))}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <h1>synthaug: does this synthetic data help?</h1>
-<p class="verdict {summary.verdict.split()[0]}">{sentence}</p>
+<p class="verdict {tone}">{sentence}</p>
 <p class="lead">{escape(tables.counts_sentence(summary))} {escape(tables.fidelity_sentence(summary))}</p>
+<h2>Generators</h2>
+<div class="lines">{_table(tables.generator_rows(summary))}</div>
+<p class="note">{escape(tables.generators_sentence(summary))}</p>
 <div class="pair">
-<figure>{figures.gain_plot(summary)}<figcaption>The first difference decides the verdict: it is taken to the
-real-only arm that validates better.</figcaption></figure>
+<figure>{figures.gain_plot(summary)}<figcaption>{escape(tables.gains_sentence(summary))}</figcaption></figure>
 <figure>{figures.accuracy_plot(summary)}<figcaption>All arms.</figcaption></figure>
 </div>
 <h2>What the classifier was shown</h2>
 <div class="pair">
-<figure><img src="{real}" alt="Real training images, one class a row">
-<figcaption>Real training images, one class a row</figcaption></figure>
-<figure><img src="{synthetic}" alt="Synthetic images, one class a row">
-<figcaption>Synthetic images, one class a row</figcaption></figure>
+{"".join(_picture(folder / name, caption) for name, caption in tables.pictures(summary).items())}
 </div>
 <h2>Arms</h2>
 {_table(tables.arm_rows(summary))}
@@ -83,8 +84,8 @@ real-only arm that validates better.</figcaption></figure>
 <h2>How it was measured</h2>
 <p>Arms differ in nothing but what the table says: same network, same number of optimiser steps, same batch size. Each
 seed fixes initialisation, order and augmentation for all arms, and differences are taken seed by seed. Weights are
-selected on the validation images; the test images are used once per training. The generator saw no validation or test
-image, nor any real image that the real arms do not use. Intervals are Student's t over seeds, for this split of the
+selected on the validation images; the test images are used once per training. No generator saw a validation or test
+image, or any real image that the real arms do not use. Intervals are Student's t over seeds, for this split of the
 data.</p>
 <pre>{escape(tables.command_line(folder))}</pre>
 <h2>Settings</h2>
@@ -102,7 +103,10 @@ def _table(rows: tables.Rows) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _picture(path: Path) -> str:
+def _picture(path: Path, caption: str) -> str:
     if not path.is_file():
         raise InputError(f"{path} is missing; run the same bench command again to restore it")
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    data, words = base64.b64encode(path.read_bytes()).decode(), escape(caption)
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{words}">\n<figcaption>{words}</figcaption></figure>\n'
+    )

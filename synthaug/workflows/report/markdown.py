@@ -10,12 +10,21 @@ from synthaug.workflows.report import tables
 
 
 def markdown_page(summary: BenchSummary, folder: Path) -> str:
-    """The whole page; it refers to real.png and synthetic.png beside it."""
-    return f"""# synthaug: {summary.verdict}
+    """The whole page; it refers to the pictures beside it."""
+    grids = tables.pictures(summary)
+    words = ["real training images", *["synthetic images"] * len(summary.sets)]
+    images = [f"![{alternative}]({name})" for alternative, name in zip(words, grids, strict=True)]
+    return f"""# synthaug: {_text(tables.headline(summary))}
 
-**{summary.sentence()}**
+**{_text(summary.sentence())}**
 
 {_text(tables.counts_sentence(summary))} {_text(tables.fidelity_sentence(summary))}
+
+## Generators
+
+{_table(tables.generator_rows(summary))}
+
+{_text(tables.generators_sentence(summary))}
 
 ## Arms
 
@@ -23,13 +32,13 @@ def markdown_page(summary: BenchSummary, folder: Path) -> str:
 
 ## Gains
 
-The first decides the verdict; it is taken to the real-only arm that validates better.
+{tables.gains_sentence(summary)}
 
 {_table(tables.gain_rows(summary))}
 
-| real | synthetic |
-| --- | --- |
-| ![real training images](real.png) | ![synthetic images](synthetic.png) |
+| {" | ".join(_text(caption) for caption in grids.values())} |
+|{" --- |" * len(grids)}
+| {" | ".join(images)} |
 
 ## By class
 

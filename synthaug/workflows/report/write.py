@@ -42,6 +42,6 @@ def report(folder: Path) -> ReportedBench:
 
 
 def bench_and_report(config: BenchConfig) -> ReportedBench:
-    """Measure what a synthetic set is worth: train with and without it, give a verdict and a report."""
+    """Measure what synthetic sets are worth: train with and without each, give verdicts and a report."""
     bench(config)
     return report(config.out)

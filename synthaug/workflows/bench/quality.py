@@ -1,0 +1,72 @@
+"""How synthetic images compare with real ones that were held out, in the eyes of a classifier of the bench."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from synthaug.classifiers.resnet import CifarResNet
+from synthaug.classifiers.task import TrainedClassifier
+from synthaug.core.types import LabelledImages
+from synthaug.workflows.judge import MIN_REFERENCE, Judge
+
+_MOST = 5000
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures in a classifier's features, with five neighbours; see `synthaug.metrics`.
+
+    Attributes:
+        frechet: Distance of the Gaussians fitted to synthetic and real images; on a scale of its own.
+        precision: Share of synthetic images that are within a real one's neighbourhood.
+        recall: Share of real images that are within a synthetic one's neighbourhood.
+        density: Real neighbourhoods that hold a synthetic image, over those expected.
+        coverage: Share of real images whose neighbourhood holds a synthetic one.
+    """
+
+    frechet: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def measure_quality(
+    trained: TrainedClassifier, real: LabelledImages, synthetic: Mapping[str, LabelledImages]
+) -> dict[str, Quality]:
+    """Compares at most 5000 images of each set with at most 5000 real ones, in a classifier's features.
+
+    Args:
+        trained: The classifier.
+        real: Images it was not trained on.
+        synthetic: The sets by name.
+
+    Returns:
+        The figures by name; nothing of sets with too few images, nor if the network gives no features or there are too
+        few real images.
+    """
+    network = trained.network
+    if not isinstance(network, CifarResNet) or len(real) < MIN_REFERENCE:
+        return {}
+    judge = Judge.of(network, trained.validation_accuracy, _spread(real).images)
+    measured = {}
+    for name, images in synthetic.items():
+        some = _spread(images)
+        if len(some) >= MIN_REFERENCE:
+            figures = judge.figures(some.images, some.labels)
+            del figures["recognised"]  # the bench measures that of all images
+            measured[name] = Quality(**figures)
+    return measured
+
+
+def _spread(images: LabelledImages) -> LabelledImages:
+    """The first images, as many of each class as can be; all if they are not too many."""
+    if len(images) <= _MOST:
+        return images
+    rank = torch.empty(len(images), dtype=torch.int64)
+    for members in images.indices_by_class():
+        rank[members] = torch.arange(len(members))
+    return images.take(rank.argsort(stable=True)[:_MOST])
