@@ -41,13 +41,13 @@ CPU, BASE = (replace(PRESETS.get(name), dropout=0.0) for name in ("cpu", "base")
 #: The forms that were tried for a preset, by what distinguishes them.
 FORMS = {
     "cpu": {
-        "4 levels, no patches": replace(CPU, patch=1, widths=(32, 64, 128, 128)),
-        "patches of 2": replace(CPU, patch=2, widths=(64, 128, 128)),
+        "4 levels, no patches": replace(CPU, patch=1, widths=(32, 64, 128, 128), attention=1),
+        "patches of 2": replace(CPU, patch=2, widths=(64, 128, 128), attention=1),
         "patches of 2, no attention": replace(CPU, patch=2, widths=(64, 128, 128), attention=0),
-        "patches of 2, wide": replace(CPU, patch=2, widths=(64, 128, 256)),
-        "patches of 2, 2 levels": replace(CPU, patch=2, widths=(64, 128)),
-        "patches of 2, deep": replace(CPU, patch=2, widths=(64, 128, 128), layers=2),
-        "patches of 4": replace(CPU, patch=4, widths=(128, 128), layers=2),
+        "patches of 2, wide": replace(CPU, patch=2, widths=(64, 128, 256), attention=1),
+        "patches of 2, 2 levels": replace(CPU, patch=2, widths=(64, 128), attention=1),
+        "patches of 2, deep": replace(CPU, patch=2, widths=(64, 128, 128), layers=2, attention=1),
+        "patches of 4": replace(CPU, patch=4, widths=(128, 128), layers=2, attention=1),
     },
     "base": {
         "attention at 8x8": BASE,

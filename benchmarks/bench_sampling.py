@@ -118,6 +118,11 @@ def quality(options: argparse.Namespace) -> None:
         figures[f"{sampler}_evaluations_within_noise"] = min(enough) if enough else -1
         for evaluations, point in points.items():
             figures[f"{sampler}_{evaluations}_frechet"] = round(point["mean"]["frechet"], 4)
+    if point := curve.get(DEFAULT_SETTINGS.sampler, {}).get(DEFAULT_SETTINGS.steps):
+        difference = point["better_by"]["frechet"]
+        figures["default_frechet_better_by"] = round(difference["mean"], 4)
+        figures["default_frechet_better_by_low"] = round(difference["low"], 4)
+        figures["default_frechet_better_by_high"] = round(difference["high"], 4)
     write_result(
         f"bench_sampling_quality_{name}",
         f"Checkpoint {name} ({found.card.settings['objective']}), {options.seeds} seeds of {options.count} "

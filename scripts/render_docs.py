@@ -124,16 +124,18 @@ def drawn_quality(name: str) -> str:
     if found is None:
         return ""
     figures, default = found["figures"], found["runs"]["default"]
-    curve = found["runs"]["curve"][default["sampler"]][str(default["steps"])]
+    drawn = found["runs"]["curve"][default["sampler"]][str(default["steps"])]["mean"]
     return (
-        f"\n\nOf {figures['images_per_setting']} unguided images drawn with the default sampler ({default['sampler']}, "
-        f"{default['steps']} evaluations), {100 * curve['recognised']:.1f} % are recognised as their label by a "
-        f"ResNet-20 trained on all real training images ({100 * figures['judge_validation_accuracy']:.1f} % right on "
-        "validation images). "
-        "Against held-out real images, in its features with five neighbours: "
-        + ", ".join(f"{key} {curve[key]:.3f}" for key in ("precision", "recall", "density", "coverage"))
-        + f", Frechet distance {curve['frechet']:.3f} (1000 ancestral steps, other seeds: "
-        f"{figures['reference_frechet']:.3f}). "
+        f"\n\nOf {figures['seeds'] * figures['images_per_seed']} unguided images drawn with the default sampler "
+        f"({default['sampler']}, {default['steps']} evaluations), {100 * drawn['recognised']:.1f} % are recognised as "
+        "their label by a ResNet-20 trained on all real training images "
+        f"({100 * figures['judge_validation_accuracy']:.1f} % right on validation images). In its features, sets of "
+        f"{figures['images_per_seed']} against held-out real images, with five neighbours: "
+        + ", ".join(f"{key} {drawn[key]:.3f}" for key in ("precision", "recall", "density", "coverage"))
+        + f", Frechet distance {drawn['frechet']:.3f}. 1000 ancestral steps with the same seeds give "
+        f"{figures['reference_frechet']:.3f}; the default is better by {figures['default_frechet_better_by']:+.3f} "
+        f"(95 % interval {figures['default_frechet_better_by_low']:+.3f} to "
+        f"{figures['default_frechet_better_by_high']:+.3f}). "
         f"benchmarks/results/bench_sampling_quality_{name}.json has the curve over samplers and evaluations."
     )
 
