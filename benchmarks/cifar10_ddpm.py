@@ -12,6 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
+import torch
 from harness import RESULTS, draw, write_result
 
 from synthaug.core.pixels import encode_png, grid
@@ -47,7 +48,8 @@ def main() -> None:
         "training_seconds": training.seconds,
         "parameters": training.parameters,
     }
-    runs = {"real": judge.figures(splits.validation.images[:count], splits.validation.labels[:count])}
+    chosen = torch.randperm(len(splits.validation), generator=torch.Generator().manual_seed(0))[:count]
+    runs = {"real": judge.figures(splits.validation.images[chosen], splits.validation.labels[chosen])}
     for guidance in options.guidance:
         settings = SamplerSettings(default.sampler, default.steps, guidance)
         started = time.perf_counter()
