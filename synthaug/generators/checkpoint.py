@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from synthaug.core.errors import DamageError, InputError
@@ -136,3 +137,33 @@ def verify_weights(folder: Path, card: CheckpointCard) -> None:
     unlisted = sorted(weight_hashes(folder).keys() - card.weights.keys())
     if unlisted or not card.weights:
         raise DamageError(f"{folder}: {CARD_NAME} does not vouch for the weights {', '.join(unlisted) or '(none)'}")
+
+
+def load_network(kind: Any, folder: Path, subfolder: str, card: CheckpointCard) -> Any:
+    """A network of a checkpoint folder in float32, after checking its hashes; nothing in the folder is executed.
+
+    Args:
+        kind: Its class, a diffusers `ModelMixin`.
+        folder: The checkpoint.
+        subfolder: Where the network is in it.
+        card: What the checkpoint should be.
+
+    Raises:
+        DamageError: If weights are not those of the card, or not those of the network.
+    """
+    verify_weights(folder, card)
+    try:
+        network, differences = kind.from_pretrained(
+            folder,
+            subfolder=subfolder,
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DamageError(f"{folder}: the network could not be loaded: {error}") from error
+    for problem in ("missing_keys", "unexpected_keys"):
+        if names := sorted(differences[problem]):
+            raise DamageError(f"{folder}: the network could not be loaded: {problem.replace('_', ' ')}: {names[0]}")
+    return network

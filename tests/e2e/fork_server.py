@@ -85,6 +85,7 @@ class Moments:
 
 def run(request: dict[str, Any]) -> None:
     """Becomes the command line; exits as it does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     streams = ((os.devnull, os.O_RDONLY), (request["out"], _NEW_FILE), (request["err"], _NEW_FILE))
     for target, (name, flags) in enumerate(streams):
         os.dup2(os.open(name, flags), target)

@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from synthaug.core.errors import DamageError
 from synthaug.core.runtime import Runtime
 from synthaug.generators.acgan import sampler
 from synthaug.generators.acgan.presets import PRESETS, build_generator
 from synthaug.generators.base import Generator, GeneratorSpec, Noise, SamplerSettings, TrainPlan, TrainRequest
-from synthaug.generators.checkpoint import CheckpointCard, read_card, verify_weights
+from synthaug.generators.checkpoint import load_network, read_card
 
 #: Raised whenever the same settings draw other images than before.
 SAMPLING_VERSION = 1
@@ -102,8 +101,11 @@ class ACGANBackend:
             InputError: If the folder is not a checkpoint.
             DamageError: If weights are not those of the card.
         """
+        from synthaug.generators.acgan.generators import ACGANGenerator
+
         card = read_card(folder)
-        network = _load_network(folder, card).to(runtime.device, memory_format=runtime.memory_format)
+        network = load_network(ACGANGenerator, folder, "generator", card).eval().requires_grad_(False)
+        network = network.to(runtime.device, memory_format=runtime.memory_format)
         spec = GeneratorSpec(
             model=card.model,
             class_names=card.class_names,
@@ -117,27 +119,6 @@ class ACGANBackend:
             latent=network.config.latent,
         )
         return ACGANSampler(spec, sampler.DEFAULT_SETTINGS, network, runtime)
-
-
-def _load_network(folder: Path, card: CheckpointCard) -> Any:
-    from synthaug.generators.acgan.generators import ACGANGenerator
-
-    verify_weights(folder, card)
-    try:
-        network, differences = ACGANGenerator.from_pretrained(
-            folder,
-            subfolder="generator",
-            use_safetensors=True,
-            local_files_only=True,
-            torch_dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DamageError(f"{folder}: the network could not be loaded: {error}") from error
-    for kind in ("missing_keys", "unexpected_keys"):
-        if names := sorted(differences[kind]):
-            raise DamageError(f"{folder}: the network could not be loaded: {kind.replace('_', ' ')}: {names[0]}")
-    return network.eval().requires_grad_(False)
 
 
 BACKEND = ACGANBackend()

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from synthaug.core.errors import DamageError, InputError
+from synthaug.core.errors import InputError
 from synthaug.core.registry import Registry
-from synthaug.generators.checkpoint import CheckpointCard, verify_weights
+from synthaug.generators import checkpoint
+from synthaug.generators.checkpoint import CheckpointCard
 from synthaug.generators.ddpm.process import ObjectiveName
 from synthaug.generators.settings import check_class_count
 
@@ -134,22 +133,7 @@ def load_network(folder: Path, card: CheckpointCard) -> Any:
     """
     from diffusers import UNet2DModel
 
-    verify_weights(folder, card)
-    try:
-        network, differences = UNet2DModel.from_pretrained(
-            folder,
-            subfolder="unet",
-            use_safetensors=True,
-            local_files_only=True,
-            torch_dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DamageError(f"{folder}: the network could not be loaded: {error}") from error
-    for kind in ("missing_keys", "unexpected_keys"):
-        if names := sorted(differences[kind]):
-            raise DamageError(f"{folder}: the network could not be loaded: {kind.replace('_', ' ')}: {names[0]}")
-    return network
+    return checkpoint.load_network(UNet2DModel, folder, "unet", card)
 
 
 def patch_size(network_channels: int) -> int:
