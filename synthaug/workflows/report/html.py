@@ -31,7 +31,7 @@ img { width: 100%; max-width: 30rem; image-rendering: pixelated; border-radius: 
 svg { width: 100%; height: auto }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: .92rem }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+th, td { text-align: left; padding: .35rem .45rem; border-bottom: 1px solid var(--line); vertical-align: top }
 th:first-child, td:first-child, .lines td:nth-child(-n+3) { white-space: nowrap }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
 pre { background: var(--box); padding: .8rem; border-radius: .3rem; overflow-x: auto }
