@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.storage import sha256_file, sha256_json, write_text
 from synthaug.core.types import SplitRecord
+from synthaug.generators.base import GeneratorSpec
 
 CARD_NAME = "synthaug.json"
 
@@ -88,6 +89,26 @@ class CheckpointCard(BaseModel):
     def checkpoint(self) -> str:
         """One hash over all weights and their configuration."""
         return sha256_json(self.weights)
+
+    def spec(self, sampling_version: int, latent: int | None = None) -> GeneratorSpec:
+        """What a generator loaded from it makes.
+
+        Args:
+            sampling_version: Version of the backend's sampling code.
+            latent: Number of latent variables, if it has them.
+        """
+        return GeneratorSpec(
+            model=self.model,
+            class_names=self.class_names,
+            channels=self.channels,
+            image_size=self.image_size,
+            checkpoint=self.checkpoint,
+            allows_flip=self.allows_flip,
+            split=self.split,
+            ancestors=self.ancestors,
+            sampling_version=sampling_version,
+            latent=latent,
+        )
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:

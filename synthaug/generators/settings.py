@@ -64,6 +64,17 @@ class ResolvedTraining:
         }
 
 
+def given_numbers(request: TrainRequest, names: Mapping[str, str]) -> dict[str, Any]:
+    """The numbers of a preset that a request replaces, by their names in the preset.
+
+    Args:
+        request: The request.
+        names: Names in the preset by those in the request.
+    """
+    given = {field: getattr(request, name) for name, field in names.items()}
+    return {field: value for field, value in given.items() if value is not None}
+
+
 def check_request(request: TrainRequest, resolved: ResolvedTraining) -> None:
     """Checks what is the same for every backend.
 

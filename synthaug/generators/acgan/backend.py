@@ -106,18 +106,7 @@ class ACGANBackend:
         card = read_card(folder)
         network = load_network(ACGANGenerator, folder, "generator", card).eval().requires_grad_(False)
         network = network.to(runtime.device, memory_format=runtime.memory_format)
-        spec = GeneratorSpec(
-            model=card.model,
-            class_names=card.class_names,
-            channels=card.channels,
-            image_size=card.image_size,
-            checkpoint=card.checkpoint,
-            allows_flip=card.allows_flip,
-            split=card.split,
-            ancestors=card.ancestors,
-            sampling_version=SAMPLING_VERSION,
-            latent=network.config.latent,
-        )
+        spec = card.spec(SAMPLING_VERSION, network.config.latent)
         return ACGANSampler(spec, sampler.DEFAULT_SETTINGS, network, runtime)
 
 

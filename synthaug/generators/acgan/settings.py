@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from synthaug.core.errors import InputError
 from synthaug.generators.acgan.augment import policy
 from synthaug.generators.acgan.presets import PRESETS, Preset, check_image_size, default_preset
 from synthaug.generators.base import TrainRequest
-from synthaug.generators.settings import ResolvedTraining, check_options, check_request
+from synthaug.generators.settings import ResolvedTraining, check_options, check_request, given_numbers
 
 _OPTIONS = ("discriminator_steps", "diffaugment", "r1")
 _REPLACEABLE = {
@@ -46,9 +47,8 @@ def resolve(request: TrainRequest) -> Choices:
     check_options("acgan", request, _OPTIONS)
     name = request.preset or default_preset(request.images.image_size)
     preset = PRESETS.get(name)
-    given = {field: getattr(request, name) for name, field in _REPLACEABLE.items()}
-    given.update({name: request.options.get(name) for name in _OPTIONS})
-    preset = replace(preset, **{field: value for field, value in given.items() if value is not None})
+    own: dict[str, Any] = dict(request.options)
+    preset = replace(preset, **given_numbers(request, _REPLACEABLE), **own)
     check_image_size(request.images.image_size)
     policy(preset.diffaugment)
     if preset.discriminator_steps < 1:

@@ -99,17 +99,7 @@ class DDPMBackend:
         if runtime.compiled:
             # A graph for each batch size: one for all would round as the sizes met before have it.
             network = torch.compile(network, dynamic=False)
-        spec = GeneratorSpec(
-            model=card.model,
-            class_names=card.class_names,
-            channels=card.channels,
-            image_size=card.image_size,
-            checkpoint=card.checkpoint,
-            allows_flip=card.allows_flip,
-            split=card.split,
-            ancestors=card.ancestors,
-            sampling_version=SAMPLING_VERSION,
-        )
+        spec = card.spec(SAMPLING_VERSION)
         return DDPMGenerator(spec, sampler.DEFAULT_SETTINGS, network, process, runtime)
 
 

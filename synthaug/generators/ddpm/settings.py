@@ -12,7 +12,7 @@ from synthaug.generators.base import TrainRequest
 from synthaug.generators.checkpoint import CheckpointCard, read_card
 from synthaug.generators.ddpm.network import PRESETS, Preset
 from synthaug.generators.ddpm.process import Process, build_process
-from synthaug.generators.settings import ResolvedTraining, check_options, check_request
+from synthaug.generators.settings import ResolvedTraining, check_options, check_request, given_numbers
 
 #: Numbers of a preset that a request may replace, by their names in the request.
 _REPLACEABLE = {
@@ -70,8 +70,7 @@ def resolve(request: TrainRequest) -> Choices:
     if init is not None and init.preset != name:
         raise InputError(f"--init {request.init} has the network of preset {init.preset}; leave out --preset {name}")
     preset = PRESETS.get(name)
-    given = {field: getattr(request, name) for name, field in _REPLACEABLE.items()}
-    preset = replace(preset, **{field: value for field, value in given.items() if value is not None})
+    preset = replace(preset, **given_numbers(request, _REPLACEABLE))
     levels = preset.levels(request.images.image_size)
     if init is not None and levels != (before := preset.levels(init.image_size)):
         raise InputError(
