@@ -143,13 +143,18 @@ def append_json_line(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole JSON lines of a file; lines that a crash cut short are passed over. A missing file has none."""
+    """The JSON objects of a file, one on a line; other lines, as a crash leaves them, are passed over.
+
+    A missing file has none.
+    """
     if not path.exists():
         return []
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
+            row = json.loads(line)
+            if isinstance(row, dict):
+                rows.append(row)
     return rows
 
 

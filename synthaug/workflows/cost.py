@@ -77,7 +77,7 @@ def read_cost(where: str | Path) -> SamplingCost | None:
     )
 
 
-def _line(row: object) -> CostLine | None:
+def _line(row: dict[str, object]) -> CostLine | None:
     try:
         return CostLine.model_validate(row)
     except ValidationError:
