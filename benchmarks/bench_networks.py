@@ -46,6 +46,7 @@ FORMS = {
         "patches of 2, no attention": replace(CPU, patch=2, widths=(64, 128, 128), attention=0),
         "patches of 2, wide": replace(CPU, patch=2, widths=(64, 128, 256), attention=1),
         "patches of 2, 2 levels": replace(CPU, patch=2, widths=(64, 128), attention=1),
+        "patches of 2, 2 levels, no attention": replace(CPU, patch=2, widths=(64, 128), attention=0),
         "patches of 2, deep": replace(CPU, patch=2, widths=(64, 128, 128), layers=2, attention=1),
         "patches of 4": replace(CPU, patch=4, widths=(128, 128), layers=2, attention=1),
     },

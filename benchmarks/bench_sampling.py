@@ -127,7 +127,7 @@ def quality(options: argparse.Namespace) -> None:
         f"bench_sampling_quality_{name}",
         f"Checkpoint {name} ({found.card.settings['objective']}), {options.seeds} seeds of {options.count} "
         f"images of all classes, unguided, in {runtime.precision}, each against {len(unseen)} {unseen.name} of "
-        f"{options.data}: Frechet distance, share recognised, coverage (k = 5) in the features of a ResNet-20 trained "
+        f"the same source: Frechet distance, share recognised, coverage (k = 5) in the features of a ResNet-20 trained "
         "on real training images; means over seeds. Reference: ddpm with 1000 evaluations, the same seeds. Within "
         "noise: the 95 % interval (Student's t) of the difference from the reference, paired by seed, does not show "
         "any of the three figures to be worse, there and with every larger number of evaluations measured; -1 where "
