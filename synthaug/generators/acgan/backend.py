@@ -13,6 +13,7 @@ from torch import Tensor
 
 from synthaug.core.runtime import Runtime
 from synthaug.generators.acgan import sampler
+from synthaug.generators.acgan.layers import MEMORY_FORMAT
 from synthaug.generators.acgan.presets import PRESETS, build_generator
 from synthaug.generators.base import Generator, GeneratorSpec, Noise, SamplerSettings, TrainPlan, TrainRequest
 from synthaug.generators.checkpoint import load_network, read_card
@@ -105,7 +106,7 @@ class ACGANBackend:
 
         card = read_card(folder)
         network = load_network(ACGANGenerator, folder, "generator", card).eval().requires_grad_(False)
-        network = network.to(runtime.device, memory_format=runtime.memory_format)
+        network = network.to(runtime.device, memory_format=MEMORY_FORMAT)
         spec = card.spec(SAMPLING_VERSION, network.config.latent)
         return ACGANSampler(spec, sampler.DEFAULT_SETTINGS, network, runtime)
 

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from synthaug.generators.acgan.generators import Family, Images, doublings
+from synthaug.generators.acgan.generators import Images, doublings
 from synthaug.generators.acgan.layers import DownBlock, SelfAttention, spectral
 from synthaug.generators.acgan.losses import SourceLoss, class_loss, d2d_ce
+from synthaug.generators.acgan.presets import Preset
 
 _EMBEDDING = 128
 
@@ -83,11 +84,14 @@ class ClassicDiscriminator(Discriminator):
 class ResidualDiscriminator(Discriminator):
     """Residual blocks with spectral norm and sum pooling (Miyato et al. 2018, table 4), and two heads."""
 
-    def __init__(self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int) -> None:
+    def __init__(
+        self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int, patch: int
+    ) -> None:
         super().__init__()
-        halvings = max(1, doublings(image_size) - 1)
+        self._patch = patch
+        inputs, outputs, size = channels * patch**2, width, image_size // patch
+        halvings = max(1, doublings(size) - 1)
         blocks: list[nn.Module] = []
-        inputs, outputs, size = channels, width, image_size
         for i in range(halvings):
             blocks.append(DownBlock(inputs, outputs, halves=True, is_first=i == 0))
             size //= 2
@@ -105,15 +109,17 @@ class ResidualDiscriminator(Discriminator):
 
     def forward(self, images: Images) -> Judgement:
         """Judges images in [-1, 1]."""
-        features = F.relu(self.blocks(images)).float().sum(dim=(2, 3))
+        features = F.relu(self.blocks(F.pixel_unshuffle(images, self._patch))).float().sum(dim=(2, 3))
         return Judgement(self.source(features).flatten().float(), self.classes(features))
 
 
 class ReACGANDiscriminator(ResidualDiscriminator):
     """The same with unit embeddings and D2D-CE instead of a softmax over classes (Kang et al. 2021)."""
 
-    def __init__(self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int) -> None:
-        super().__init__(image_size, channels, classes, width, widest, attention)
+    def __init__(
+        self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int, patch: int
+    ) -> None:
+        super().__init__(image_size, channels, classes, width, widest, attention, patch)
         self.proxies = spectral(nn.Embedding(classes, _EMBEDDING))
 
     def class_head(self, features: int, classes: int) -> nn.Module:
@@ -127,11 +133,10 @@ class ReACGANDiscriminator(ResidualDiscriminator):
         return d2d_ce(embeddings, proxies, labels)
 
 
-def build_discriminator(
-    family: Family, *, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int
-) -> Discriminator:
-    """The discriminator that belongs to a generator of a family."""
-    if family == "classic":
-        return ClassicDiscriminator(image_size, channels, classes, width)
-    kind = ReACGANDiscriminator if family == "reacgan" else ResidualDiscriminator
-    return kind(image_size, channels, classes, width, widest, attention)
+def build_discriminator(preset: Preset, *, image_size: int, channels: int, classes: int) -> Discriminator:
+    """The discriminator of a preset."""
+    if preset.family == "classic":
+        return ClassicDiscriminator(image_size, channels, classes, preset.width)
+    kind = ReACGANDiscriminator if preset.family == "reacgan" else ResidualDiscriminator
+    patch = preset.patch_at(image_size)
+    return kind(image_size, channels, classes, preset.width, preset.widest, preset.attention, patch)

@@ -11,10 +11,18 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 Maps = Float[Tensor, "n c h w"]
 NewMaps = Float[Tensor, "n c2 h2 w2"]
+#: The layout in which these networks are fastest, on CPUs too.
+MEMORY_FORMAT = torch.channels_last
 
 
 def spectral(layer: nn.Module, *, on: bool = True) -> nn.Module:
-    """The layer with its largest singular value held at 1 by power iteration (Miyato et al. 2018), if `on`."""
+    """The layer with its largest singular value held at 1 by power iteration (Miyato et al. 2018), if `on`.
+
+    It begins with orthogonal weights and no biases (Brock et al. 2019, section 3): random biases would drown the few
+    latent variables that a layer sees, and with them the variety within a class.
+    """
+    for name, values in layer.named_parameters():
+        (nn.init.zeros_ if name == "bias" else nn.init.orthogonal_)(values)
     return spectral_norm(layer, eps=1e-6) if on else layer
 
 
@@ -37,11 +45,9 @@ class ConditionalBatchNorm(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
         gains = nn.Linear(condition, 2 * channels, bias=False)
-        if is_spectral:
-            nn.init.orthogonal_(gains.weight)
-        else:
-            nn.init.zeros_(gains.weight)
         self.gains = spectral(gains, on=is_spectral)
+        if not is_spectral:
+            nn.init.zeros_(gains.weight)
 
     def forward(self, maps: Maps, condition: Float[Tensor, "n d"]) -> Maps:
         """Normalises, then scales and shifts."""

@@ -16,6 +16,7 @@ from synthaug.core.seeding import IndexStream, generator_for, global_stream
 from synthaug.core.types import LabelledImages
 from synthaug.generators.acgan.augment import augment, policy
 from synthaug.generators.acgan.discriminators import Discriminator, Judgement
+from synthaug.generators.acgan.layers import MEMORY_FORMAT
 from synthaug.generators.acgan.losses import discriminator_source_loss, generator_source_loss, r1_penalty
 from synthaug.generators.acgan.presets import Preset
 from synthaug.generators.acgan.sampler import DEFAULT_SETTINGS, draw_images, with_standing_statistics
@@ -36,7 +37,7 @@ class ACGANTask(GeneratorTask):
         preset: Numbers of the training.
         allows_flip: Whether to mirror half of the images.
         seed: Seed of everything random.
-        runtime: Memory format, and whether to compile the networks.
+        runtime: Whether to compile the networks.
     """
 
     def __init__(
@@ -51,14 +52,14 @@ class ACGANTask(GeneratorTask):
         runtime: Runtime,
     ) -> None:
         super().__init__(
-            network.to(memory_format=runtime.memory_format),
+            network.to(memory_format=MEMORY_FORMAT),
             images,
             planned_images=preset.images,
             images_per_step=preset.images_per_step,
             ema_half_life=preset.ema_half_life,
         )
         self.automatic_optimization = False
-        self.discriminator = discriminator.to(memory_format=runtime.memory_format)
+        self.discriminator = discriminator.to(memory_format=MEMORY_FORMAT)
         self.source_loss = torch.tensor(float("nan"))
         self._preset = preset
         self._order = IndexStream(len(images), seed, "train")
@@ -132,7 +133,7 @@ class ACGANTask(GeneratorTask):
         if self._allows_flip:
             is_mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=self.device) < 0.5
             images = torch.where(is_mirrored, images.flip(3), images)
-        return images.contiguous(memory_format=self._runtime.memory_format), labels
+        return images.contiguous(memory_format=MEMORY_FORMAT), labels
 
     def _fake(self, generator: torch.Generator) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
         """A batch of generated images of random classes."""

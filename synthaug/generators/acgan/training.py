@@ -65,9 +65,7 @@ def make_task(request: TrainRequest, choices: Choices) -> ACGANTask:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed("initialise", request.seed))
         network = build_generator(preset, **shape)
-        discriminator = build_discriminator(
-            preset.family, **shape, width=preset.width, widest=preset.widest, attention=preset.attention
-        )
+        discriminator = build_discriminator(preset, **shape)
     return ACGANTask(
         network,
         discriminator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,10 +23,7 @@ def networks(family: str, size: int = 16, channels: int = 3, classes: int = 4) -
     torch.manual_seed(0)
     preset = PRESETS.get(family)
     shape = {"image_size": size, "channels": channels, "classes": classes}
-    discriminator = build_discriminator(
-        preset.family, **shape, width=preset.width, widest=preset.widest, attention=preset.attention
-    )
-    return build_generator(preset, **shape), discriminator
+    return build_generator(preset, **shape), build_discriminator(preset, **shape)
 
 
 def latents(network: Any, count: int) -> torch.Tensor:
@@ -56,6 +54,25 @@ def test_presets_suit_sizes_and_budgets() -> None:
     large = build_generator(PRESETS.get("reacgan-large"), image_size=32, channels=3, classes=10)
     assert sum(weight.numel() for weight in large.parameters()) <= 8_000_000
     assert "attended.1.query.parametrizations.weight.original" in dict(large.named_parameters())
+
+
+def test_patches_are_for_large_images_and_make_whole_ones() -> None:
+    preset = replace(PRESETS.get("resnet"), patch=2)
+    assert [preset.patch_at(size) for size in (8, 28, 32, 64)] == [1, 1, 2, 2]
+    shape = {"image_size": 32, "channels": 3, "classes": 4}
+    network, discriminator = build_generator(preset, **shape), build_discriminator(preset, **shape)
+    made = network(latents(network, 4), torch.arange(4))
+    assert made.shape == (4, 3, 32, 32)
+    assert discriminator(made).source.shape == (4,)
+
+
+@pytest.mark.parametrize("family", ["resnet", "reacgan"])
+def test_residual_networks_begin_orthogonal_and_without_biases(family: str) -> None:
+    network, discriminator = networks(family)
+    for part in (network.last, discriminator.source):
+        rows = part.weight.flatten(1)
+        torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), atol=1e-4, rtol=0)
+        assert part.bias.abs().max() == 0
 
 
 @every_family
