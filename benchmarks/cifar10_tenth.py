@@ -12,7 +12,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from harness import RESULTS, study_figures, write_result
+from harness import RESULTS, study_figures, study_runs, write_result
 
 from synthaug import BenchConfig, GenerateConfig, TrainConfig, generate, train
 from synthaug.workflows.report import bench_and_report
@@ -57,15 +57,13 @@ def main() -> None:
     )
     summary, training = reported.summary, trained.training
     figures = {
-        "ddpm_training_seconds": training.seconds,
         "ddpm_images_seen": training.images_seen,
         "ddpm_parameters": training.parameters,
         "ddpm_loss": round(training.loss, 5),
         **study_figures(summary),
     }
     runs = {
-        "verdict": summary.verdict,
-        "per_seed": {arm.name: arm.per_seed for arm in summary.arms},
+        **study_runs(summary),
         "label_fidelity_per_class": dict(zip(summary.class_names, summary.label_fidelity_per_class, strict=True)),
         "loss_curve": trained.loss_curve[:: max(1, len(trained.loss_curve) // 200)],
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness import study_figures, write_result
+from harness import study_figures, study_runs, write_result
 
 from synthaug.workflows.bench import read_summary
 from synthaug.workflows.demo import DemoConfig, demo
@@ -28,9 +28,8 @@ def main() -> None:
     summary = read_summary(result.report.parent)
     figures = {"seconds": result.seconds, **study_figures(summary)}
     runs = {
-        "verdict": summary.verdict,
-        "per_seed": {arm.name: arm.per_seed for arm in summary.arms},
-        "loss_curve": read_loss_curve(result.checkpoint),
+        **study_runs(summary),
+        "loss_curves": {model: read_loss_curve(folder) for model, folder in result.checkpoints.items()},
     }
     write_result("digits_demo", f"`synthaug demo` from an empty folder. {result.sentence}", figures, runs)
 

@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +60,39 @@ def draw(
 
 
 def study_figures(summary: BenchSummary) -> dict[str, float]:
-    """What a bench came to, as flat figures."""
-    low, high = summary.gain.difference.low, summary.gain.difference.high
-    interval = {} if low is None or high is None else {"gain_low": round(low, 2), "gain_high": round(high, 2)}
-    return {
+    """What a bench came to, as flat figures; those of a set begin with its name if there are several."""
+    figures = {
         "real_training_images": summary.counts["train"],
         "validation_images": summary.counts["validation"],
-        "synthetic_images": summary.counts["synthetic"],
-        "label_fidelity_percent": round(summary.label_fidelity, 2),
-        **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},
-        "gain_points": round(summary.gain.difference.mean, 2),
-        **interval,
         "seeds": len(summary.seeds),
         "classifier_steps": summary.steps,
+        **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},
     }
+    for one in summary.sets:
+        prefix, gain, cost = _prefix(summary, one.name), one.gain.difference, one.cost
+        figures |= {
+            f"{prefix}synthetic_images": one.images,
+            f"{prefix}label_fidelity_percent": round(one.label_fidelity, 2),
+            f"{prefix}gain_points": round(gain.mean, 2),
+            f"{prefix}training_seconds": round(one.training_seconds, 1),
+        }
+        if gain.low is not None and gain.high is not None:
+            figures |= {f"{prefix}gain_low": round(gain.low, 2), f"{prefix}gain_high": round(gain.high, 2)}
+        if cost is not None:
+            figures[f"{prefix}drawn_images_per_second"] = round(cost.images_per_second, 1)
+        if one.quality is not None:
+            figures |= {f"{prefix}{name}": round(value, 4) for name, value in asdict(one.quality).items()}
+    return figures
+
+
+def study_runs(summary: BenchSummary) -> dict[str, Any]:
+    """The verdicts of a bench, and the accuracy of each seed."""
+    verdicts = {f"{_prefix(summary, one.name)}verdict": one.verdict for one in summary.sets}
+    return {**verdicts, "per_seed": {arm.name: arm.per_seed for arm in summary.arms}}
+
+
+def _prefix(summary: BenchSummary, name: str) -> str:
+    return "" if len(summary.sets) == 1 else f"{name}_"
 
 
 def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any) -> None:

@@ -1,6 +1,6 @@
 """Copies a checkpoint into the package, so that it is there right after installation.
 
-    python scripts/package_pretrained.py demo/generator ddpm-digits
+    python scripts/package_pretrained.py demo/ddpm/generator ddpm-digits
 
 Run scripts/render_docs.py afterwards to bring its model card up to date.
 """
@@ -8,12 +8,14 @@ Run scripts/render_docs.py afterwards to bring its model card up to date.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
 from synthaug.generators.checkpoint import CARD_NAME, read_card, verify_weights
 
 PRETRAINED = Path(__file__).parent.parent / "synthaug" / "pretrained"
+_INDEX_NAME = "model_index.json"
 
 
 def main() -> None:
@@ -26,7 +28,15 @@ def main() -> None:
     verify_weights(options.checkpoint, card)
     target = PRETRAINED / options.name
     shutil.rmtree(target, ignore_errors=True)
-    for name in (CARD_NAME, "model_index.json", "scheduler/scheduler_config.json", "unet/config.json", *card.weights):
+    components = [
+        name for name in json.loads((options.checkpoint / _INDEX_NAME).read_text()) if not name.startswith("_")
+    ]
+    configs = [
+        str(path.relative_to(options.checkpoint))
+        for component in components
+        for path in (options.checkpoint / component).glob("*config.json")
+    ]
+    for name in (CARD_NAME, _INDEX_NAME, *configs, *card.weights):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(options.checkpoint / name, target / name)
     print(f"{target}: {sum(path.stat().st_size for path in target.rglob('*') if path.is_file()):,} bytes")

@@ -33,7 +33,7 @@ def result(name: str) -> dict[str, Any] | None:
 
 
 def study_table() -> str:
-    """One row per study: does synthetic data help?"""
+    """One row per study and synthetic set: does it help?"""
     lines = [
         "| real images | synthetic | real | real+classic | mixed+classic | gain, points (95 %) | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -42,15 +42,35 @@ def study_table() -> str:
         found = result(name)
         if found is None:
             continue
-        figures = found["figures"]
-        accuracies = " | ".join(
-            f"{figures[f'{arm}_test_accuracy_percent']:.2f} %" for arm in ("real", "real+classic", "mixed+classic")
-        )
-        gain = f"{figures['gain_points']:+.2f} ({figures['gain_low']:+.2f} to {figures['gain_high']:+.2f})"
-        synthetic = f"{figures['synthetic_images']:.0f}, {figures['label_fidelity_percent']:.1f} % recognised"
-        row = f"| {title.format(**figures)} | {synthetic} | {accuracies} | {gain}, {figures['seeds']:.0f} seeds "
-        lines.append(row + f"| {found['runs']['verdict']} |")
+        for model in set_names(found):
+            figures = figures_of(found, model)
+            mixed = f"mixed+classic ({model})"
+            if f"{mixed}_test_accuracy_percent" not in figures:  # a study of one set
+                mixed = "mixed+classic"
+            accuracies = " | ".join(
+                f"{figures[f'{arm}_test_accuracy_percent']:.2f} %" for arm in ("real", "real+classic", mixed)
+            )
+            gain = f"{figures['gain_points']:+.2f} ({figures['gain_low']:+.2f} to {figures['gain_high']:+.2f})"
+            made = f"{figures['synthetic_images']:.0f} by {model}, {figures['label_fidelity_percent']:.1f} % recognised"
+            row = f"| {title.format(**figures)} | {made} | {accuracies} | {gain}, {figures['seeds']:.0f} seeds "
+            lines.append(row + f"| {verdict_of(found, model)} |")
     return "\n".join(lines)
+
+
+def set_names(found: dict[str, Any]) -> list[str]:
+    """The generators whose sets a study judged; the DDPM where it names none."""
+    names = [key.removesuffix("_verdict") for key in found["runs"] if key.endswith("_verdict")]
+    return names or ["ddpm"]
+
+
+def figures_of(found: dict[str, Any], model: str) -> dict[str, float]:
+    """A study's figures, those of one generator's set without its name before them."""
+    return {key.removeprefix(f"{model}_"): value for key, value in found["figures"].items()}
+
+
+def verdict_of(found: dict[str, Any], model: str) -> str:
+    """What a study says of one generator's set."""
+    return str(found["runs"].get(f"{model}_verdict", found["runs"].get("verdict")))
 
 
 SPEEDS = (
@@ -140,20 +160,14 @@ def drawn_quality(name: str) -> str:
     )
 
 
+KINDS = {"ddpm": "A class-conditional DDPM", "acgan": "An auxiliary-classifier GAN"}
+
+
 def model_card(name: str, card: CheckpointCard) -> str:
     """A model card in the Hub's format."""
     training, split = card.training, card.split
-    study = result("digits_demo") if split.source == "digits" else None
-    evaluation = "Not evaluated."
-    if study is not None:
-        figures = study["figures"]
-        evaluation = (
-            f"{figures['label_fidelity_percent']:.2f} % of {figures['synthetic_images']:.0f} images drawn from the "
-            f"training that made this checkpoint are recognised as their label by ResNet-20 classifiers trained on the "
-            f"same {figures['real_training_images']:.0f} real images ({figures['seeds']:.0f} seeds). Worth to a "
-            f"classifier: {figures['gain_points']:+.2f} points of test accuracy (95 % interval "
-            f"{figures['gain_low']:+.2f} to {figures['gain_high']:+.2f}), verdict: {study['runs']['verdict']}."
-        )
+    study = result("digits_demo")
+    evaluation = "Not evaluated." if study is None else worth(study, card.model)
     evaluation += drawn_quality(name)
     size = f"{card.image_size}x{card.image_size}"
     kind = "grey" if card.channels == 1 else "RGB"
@@ -163,11 +177,11 @@ def model_card(name: str, card: CheckpointCard) -> str:
 license: apache-2.0
 library_name: diffusers
 pipeline_tag: unconditional-image-generation
-tags: [class-conditional, ddpm, synthaug]
+tags: [class-conditional, {card.model}, synthaug]
 ---
 # {name}
 
-A class-conditional {card.model.upper()} (preset {card.preset}, {training.parameters:,} parameters) for {size} {kind}
+{KINDS[card.model]} (preset {card.preset}, {training.parameters:,} parameters) for {size} {kind}
 images of {len(card.class_names)} classes: {", ".join(card.class_names)}.
 
 | | |
@@ -191,6 +205,20 @@ images of {len(card.class_names)} classes: {", ".join(card.class_names)}.
 Trained on very few images: samples may repeat them, which has not been measured. Meant for trying the path out and for
 classifiers on the same split, not as a source of new handwriting. Intended use: training data for classifiers.
 """
+
+
+def worth(study: dict[str, Any], model: str) -> str:
+    """What the demo found of a packaged generator's set."""
+    figures = figures_of(study, model)
+    quality = ", ".join(f"{key} {figures[key]:.3f}" for key in ("precision", "recall", "density", "coverage"))
+    return (
+        f"{figures['label_fidelity_percent']:.2f} % of {figures['synthetic_images']:.0f} images drawn from the "
+        f"training that made this checkpoint are recognised as their label by ResNet-20 classifiers trained on the "
+        f"same {figures['real_training_images']:.0f} real images ({figures['seeds']:.0f} seeds). In their features, "
+        f"against the validation images, with five neighbours: {quality}. Worth to a "
+        f"classifier: {figures['gain_points']:+.2f} points of test accuracy (95 % interval "
+        f"{figures['gain_low']:+.2f} to {figures['gain_high']:+.2f}), verdict: {verdict_of(study, model)}."
+    )
 
 
 def rendered() -> dict[Path, str]:

@@ -17,7 +17,11 @@ def load_script(name: str):
     return module
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "model_cards" / "ddpm-digits.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "README.md", *(ROOT / "model_cards" / f"{name}-digits.md" for name in ("ddpm", "acgan"))],
+    ids=lambda p: p.name,
+)
 def test_document_is_what_the_results_give(path: Path) -> None:
     assert load_script("render_docs").rendered()[path] == path.read_text(encoding="utf-8")
 

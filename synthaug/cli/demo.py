@@ -14,7 +14,11 @@ def add(app: typer.Typer) -> None:
 
 
 def _show(result: DemoResult) -> str:
-    return (
-        f"{result.sentence}\n{result.label_fidelity:.1f} % of the synthetic digits are recognised as their label; "
-        f"{result.seconds:.0f} s in all\nset: {result.synthetic}\nreport: {result.report}"
-    )
+    shares = " and ".join(f"{share:.1f} % ({model})" for model, share in result.label_fidelity.items())
+    lines = [
+        result.sentence,
+        f"{shares} of the synthetic digits are recognised as their label; {result.seconds:.0f} s in all",
+        *(f"set: {folder}" for folder in result.synthetic.values()),
+        f"report: {result.report}",
+    ]
+    return "\n".join(lines)
