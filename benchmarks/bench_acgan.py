@@ -1,6 +1,6 @@
 """The ACGAN's training step, its sampling, and how it compares with the DDPM, each against what it could be.
 
-    python benchmarks/bench_acgan.py [--preset reacgan] [--steps 10] [--count 500] [--rounds 5]
+    python benchmarks/bench_acgan.py [--preset resnet] [--steps 10] [--count 500] [--rounds 5]
 
 Everything runs in turn, in one process, on 32x32 images of noise (speed does not depend on what they show):
 
@@ -163,7 +163,7 @@ def sampling(options: argparse.Namespace, preset: presets.Preset, runtime: Runti
 def main() -> None:
     """Measures and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="reacgan")
+    parser.add_argument("--preset", default="resnet")
     parser.add_argument("--ddpm-preset", default="cpu")
     parser.add_argument("--batch-size", type=int, default=None, help="the preset's if not given")
     parser.add_argument(

@@ -29,12 +29,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler
-from harness import draw, interleaved, rate, ratio, write_result
+from harness import draw, interleaved, rate, ratio, unseen_images, write_result
 
 from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.types import LabelledImages
 from synthaug.generators.base import Generator, SamplerSettings, load_backend
 from synthaug.generators.ddpm.network import PRESETS, Preset, build_network
 from synthaug.generators.ddpm.process import DiscreteProcess
@@ -87,12 +86,7 @@ def quality(options: argparse.Namespace) -> None:
     )
     splits = data.splits()
     runtime = Runtime.resolve()
-    unseen = LabelledImages.of(
-        torch.cat([splits.validation.images, splits.test.images]),
-        torch.cat([splits.validation.labels, splits.test.labels]),
-        splits.test.class_names,
-        "validation and test images",
-    )
+    unseen = unseen_images(splits)
     everything = DataConfig(data=options.data).splits()  # the judge may know more real images than the generator
     judge = Judge.trained(everything, runtime, reference=unseen, steps=options.judge_steps)
     found = find_checkpoint(options.model)

@@ -14,6 +14,9 @@ import torch
 
 from synthaug.core.runtime import environment
 from synthaug.core.seeding import SampleNoise
+from synthaug.core.types import LabelledImages
+from synthaug.data.splits import Splits
+from synthaug.generators.acgan.watch import diversity
 from synthaug.generators.base import Generator, SamplerSettings
 from synthaug.workflows.bench import BenchSummary
 
@@ -57,6 +60,21 @@ def draw(
         labels = torch.tensor([label for label, _ in some])
         parts.append(generator.sample(labels, SampleNoise(seed, some, generator.spec.noise_shape), settings))
     return torch.cat(parts), torch.tensor([label for label, _ in samples])
+
+
+def unseen_images(splits: Splits) -> LabelledImages:
+    """What a generator trained on these splits has not seen: validation and test images together."""
+    parts = (splits.validation, splits.test)
+    images, labels = (
+        torch.cat(list(each)) for each in zip(*((part.images, part.labels) for part in parts), strict=True)
+    )
+    return LabelledImages.of(images, labels, splits.test.class_names, "validation and test images")
+
+
+def within_class_diversity(images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean root-mean-square difference between two images of one class, of at most 1000 each; the mean over classes."""
+    classes = labels.unique().tolist()
+    return sum(diversity(images[labels == label][:1000]) for label in classes) / len(classes)
 
 
 def study_figures(summary: BenchSummary) -> dict[str, float]:

@@ -95,6 +95,9 @@ SPEEDS = (
         "bench_sampling_speed",
         "vs_lucidrains_ratio",
     ),
+    ("ACGAN training vs the same networks in a plain fp32 loop", "bench_acgan", "train_vs_eager_ratio"),
+    ("ACGAN sampling vs its network's evaluation alone", "bench_acgan", "sample_vs_forward_ratio"),
+    ("images drawn a second, ACGAN vs DDPM, default settings", "bench_acgan", "acgan_vs_ddpm_images_per_second_ratio"),
     (
         "ResNet-20 training step, bf16 + channels-last vs fp32",
         "bench_classifier_step",
@@ -135,6 +138,30 @@ def preset_table() -> str:
             f"| `{name}` | {PRESETS.get(name).purpose} | {value['parameters'] / 1e6:.1f} M | {value['gmacs']:.3f} | "
             f"{speeds[0]:,.0f} | {speeds[1]:,.1f} | {value['images'] / 1e6:g} M |"
         )
+    return "\n".join(lines)
+
+
+def acgan_table() -> str:
+    """One row per ACGAN trained, on digits and on photographs: does it collapse?"""
+    measures = ("recognised", "precision", "recall", "coverage", "diversity")
+    lines = [
+        f"| ACGAN | images | trained for | {' | '.join(measures)} |",
+        "| --- | --- | --- |" + " --- |" * len(measures),
+    ]
+
+    def row(title: str, images: str, seconds: float | None, figures: dict[str, Any], prefix: str) -> str:
+        time = "" if seconds is None else f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+        shown = " | ".join(f"{figures[f'{prefix}_{name}']:.3f}" for name in measures)
+        return f"| {title} | {images} | {time} | {shown} |"
+
+    if digits := result("acgan_digits"):
+        figures = digits["figures"]
+        for kind in ("classic", "resnet", "reacgan"):
+            lines.append(row(f"`{kind}`", "digits", figures[f"{kind}_training_seconds"], figures, kind))
+    if photographs := result("cifar10_acgan_resnet"):
+        figures, name = photographs["figures"], "CIFAR-10 (JPEG q75)"
+        lines.append(row("`resnet`", name, figures["training_seconds"], figures, "generated"))
+        lines.append(row("real validation images", name, None, figures, "real"))
     return "\n".join(lines)
 
 
@@ -225,7 +252,13 @@ def rendered() -> dict[Path, str]:
     """Every generated file with its text."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for marker, table in {"studies": study_table(), "speed": speed_table(), "presets": preset_table()}.items():
+    tables = {
+        "studies": study_table(),
+        "speed": speed_table(),
+        "presets": preset_table(),
+        "acgan": acgan_table(),
+    }
+    for marker, table in tables.items():
         pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
         text = pattern.sub(lambda match, table=table: f"{match.group(1)}{table}\n{match.group(2)}", text)
     cards = {

@@ -26,7 +26,7 @@ def to_network(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
 
 def to_storage(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:
     """Maps float [-1, 1] to uint8 [0, 255], rounding to nearest; values outside are clipped."""
-    return ((images.to(torch.float32).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    return images.to(torch.float32).clamp(-1.0, 1.0).add_(1.0).mul_(127.5).round_().to(torch.uint8)
 
 
 def grid(

@@ -61,6 +61,9 @@ class TrainConfig(DataConfig):
         description="What an ACGAN's discriminator sees its images through: none, or a list of colour, translation, "
         "cutout; instead of the preset's.",
     )
+    class_weight: float | None = Field(
+        None, description="Weight of an ACGAN's class loss; much of it makes the samples of a class alike."
+    )
     r1: float | None = Field(None, description="Gamma of the R1 penalty on an ACGAN's discriminator; 0 is none.")
     init: str | None = Field(
         None, description="Checkpoint to begin from, for other images or classes: a folder or a packaged name."
@@ -164,7 +167,7 @@ class _Job:
     @classmethod
     def of(cls, config: TrainConfig) -> _Job:
         backend, splits = load_backend(config.model), config.splits()
-        names = ("objective", "schedule", "min_snr", "discriminator_steps", "diffaugment", "r1")
+        names = ("objective", "schedule", "min_snr", "discriminator_steps", "class_weight", "diffaugment", "r1")
         request = TrainRequest(
             images=splits.train,
             split=splits.record,

@@ -84,12 +84,9 @@ class ClassicDiscriminator(Discriminator):
 class ResidualDiscriminator(Discriminator):
     """Residual blocks with spectral norm and sum pooling (Miyato et al. 2018, table 4), and two heads."""
 
-    def __init__(
-        self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int, patch: int
-    ) -> None:
+    def __init__(self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int) -> None:
         super().__init__()
-        self._patch = patch
-        inputs, outputs, size = channels * patch**2, width, image_size // patch
+        inputs, outputs, size = channels, width, image_size
         halvings = max(1, doublings(size) - 1)
         blocks: list[nn.Module] = []
         for i in range(halvings):
@@ -109,17 +106,15 @@ class ResidualDiscriminator(Discriminator):
 
     def forward(self, images: Images) -> Judgement:
         """Judges images in [-1, 1]."""
-        features = F.relu(self.blocks(F.pixel_unshuffle(images, self._patch))).float().sum(dim=(2, 3))
+        features = F.relu(self.blocks(images)).float().sum(dim=(2, 3))
         return Judgement(self.source(features).flatten().float(), self.classes(features))
 
 
 class ReACGANDiscriminator(ResidualDiscriminator):
     """The same with unit embeddings and D2D-CE instead of a softmax over classes (Kang et al. 2021)."""
 
-    def __init__(
-        self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int, patch: int
-    ) -> None:
-        super().__init__(image_size, channels, classes, width, widest, attention, patch)
+    def __init__(self, image_size: int, channels: int, classes: int, width: int, widest: int, attention: int) -> None:
+        super().__init__(image_size, channels, classes, width, widest, attention)
         self.proxies = spectral(nn.Embedding(classes, _EMBEDDING))
 
     def class_head(self, features: int, classes: int) -> nn.Module:
@@ -138,5 +133,4 @@ def build_discriminator(preset: Preset, *, image_size: int, channels: int, class
     if preset.family == "classic":
         return ClassicDiscriminator(image_size, channels, classes, preset.width)
     kind = ReACGANDiscriminator if preset.family == "reacgan" else ResidualDiscriminator
-    patch = preset.patch_at(image_size)
-    return kind(image_size, channels, classes, preset.width, preset.widest, preset.attention, patch)
+    return kind(image_size, channels, classes, preset.width, preset.widest, preset.attention)

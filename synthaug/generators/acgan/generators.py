@@ -44,7 +44,6 @@ class ACGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         width: Channels at full size; twice as many at each half, up to `widest`.
         widest: Most channels.
         attention: Size of the maps with self-attention; 0 for none.
-        patch: Pixels to a side of the patches that the last maps give at once; 1 for single pixels. Not for `classic`.
         is_spectral: Whether weights carry spectral norm; exported ones do not need it.
     """
 
@@ -59,14 +58,12 @@ class ACGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         width: int,
         widest: int,
         attention: int = 0,
-        patch: int = 1,
         is_spectral: bool = False,
     ) -> None:
         super().__init__()
-        size = image_size // patch
-        ups = doublings(size)
+        ups = doublings(image_size)
         widths = [min(widest, width * 2 ** (ups - level)) for level in range(ups + 1)]
-        self._base = size // 2**ups
+        self._base = image_size // 2**ups
         self._has_shared = family == "reacgan"
         self._is_classic = family == "classic"
         if self._is_classic:
@@ -90,7 +87,7 @@ class ACGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
             {str(i): SelfAttention(widths[i + 1], is_spectral=is_spectral) for i in range(ups) if sizes[i] == attention}
         )
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.last = spectral(nn.Conv2d(widths[-1], channels * patch**2, 3, padding=1), on=is_spectral)
+        self.last = spectral(nn.Conv2d(widths[-1], channels, 3, padding=1), on=is_spectral)
 
     def forward(self, latents: Float[Tensor, "n z"], labels: Int64[Tensor, " n"]) -> Images:
         """Images in [-1, 1]."""
@@ -103,7 +100,7 @@ class ACGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
             maps = block(maps, condition)
             if str(i) in self.attended:
                 maps = self.attended[str(i)](maps)
-        return torch.tanh(F.pixel_shuffle(self.last(F.relu(self.norm(maps))), self.config.patch))
+        return torch.tanh(self.last(F.relu(self.norm(maps))))
 
     def _begin(self, latents: Float[Tensor, "n z"], labels: Int64[Tensor, " n"]) -> tuple[Tensor, list[Tensor]]:
         """The first maps, and what conditions each block."""

@@ -12,7 +12,7 @@ from synthaug.generators.acgan.presets import PRESETS, Preset, check_image_size,
 from synthaug.generators.base import TrainRequest
 from synthaug.generators.settings import ResolvedTraining, check_options, check_request, given_numbers
 
-_OPTIONS = ("discriminator_steps", "diffaugment", "r1")
+_OPTIONS = ("discriminator_steps", "class_weight", "diffaugment", "r1")
 _REPLACEABLE = {
     "budget": "images",
     "batch_size": "batch_size",
@@ -45,21 +45,22 @@ def resolve(request: TrainRequest) -> Choices:
     if request.label_dropout is not None:
         raise InputError("an ACGAN always knows its labels; leave out --label-dropout")
     check_options("acgan", request, _OPTIONS)
-    name = request.preset or default_preset(request.images.image_size)
-    preset = PRESETS.get(name)
+    preset_name = request.preset or default_preset(request.images.image_size)
+    preset = PRESETS.get(preset_name)
     own: dict[str, Any] = dict(request.options)
     preset = replace(preset, **given_numbers(request, _REPLACEABLE), **own)
     check_image_size(request.images.image_size)
     policy(preset.diffaugment)
     if preset.discriminator_steps < 1:
         raise InputError(f"--discriminator-steps must be at least 1, found {preset.discriminator_steps}")
-    if not 0 <= preset.r1 < math.inf:
-        raise InputError(f"--r1 must be at least 0, found {preset.r1}")
+    for name, value in (("--class-weight", preset.class_weight), ("--r1", preset.r1)):
+        if not 0 <= value < math.inf:
+            raise InputError(f"{name} must be at least 0, found {value}")
     if preset.batch_size < 2:
         raise InputError(f"--batch-size must be at least 2 (batch norm needs two), found {preset.batch_size}")
     choices = Choices(
         model="acgan",
-        preset_name=name,
+        preset_name=preset_name,
         images=preset.images,
         batch_size=preset.batch_size,
         learning_rate=preset.learning_rate,

@@ -80,7 +80,7 @@ class CollapseMonitor(Callback):
             names = ", ".join(f"{self._names[label]} ({100 * shares[label]:.0f} %)" for label in new)
             log(
                 f"warning: after {seen:,} images, samples of a class look alike; their diversity as a share of that of "
-                f"real images: {names}. --diffaugment, another preset or more images may help."
+                f"real images: {names}. A smaller --class-weight, --diffaugment or more images may help."
             )
         self._warned = collapsed
 

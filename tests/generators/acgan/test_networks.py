@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,20 +49,10 @@ def test_other_sizes_are_refused(size: int) -> None:
 
 
 def test_presets_suit_sizes_and_budgets() -> None:
-    assert (default_preset(8), default_preset(16), default_preset(32)) == ("digits", "digits", "reacgan")
+    assert (default_preset(8), default_preset(16), default_preset(32)) == ("digits", "digits", "resnet")
     large = build_generator(PRESETS.get("reacgan-large"), image_size=32, channels=3, classes=10)
     assert sum(weight.numel() for weight in large.parameters()) <= 8_000_000
     assert "attended.1.query.parametrizations.weight.original" in dict(large.named_parameters())
-
-
-def test_patches_are_for_large_images_and_make_whole_ones() -> None:
-    preset = replace(PRESETS.get("resnet"), patch=2)
-    assert [preset.patch_at(size) for size in (8, 28, 32, 64)] == [1, 1, 2, 2]
-    shape = {"image_size": 32, "channels": 3, "classes": 4}
-    network, discriminator = build_generator(preset, **shape), build_discriminator(preset, **shape)
-    made = network(latents(network, 4), torch.arange(4))
-    assert made.shape == (4, 3, 32, 32)
-    assert discriminator(made).source.shape == (4,)
 
 
 @pytest.mark.parametrize("family", ["resnet", "reacgan"])

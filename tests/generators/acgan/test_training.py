@@ -212,6 +212,7 @@ def test_a_discriminator_that_wins_ends_the_training_with_the_best_weights(
         ({"options": {"diffaugment": "blur"}}, "--diffaugment takes none or a list"),
         ({"options": {"discriminator_steps": 0}}, "--discriminator-steps must be at least 1"),
         ({"options": {"r1": -1.0}}, "--r1 must be at least 0"),
+        ({"options": {"class_weight": -0.1}}, "--class-weight must be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
