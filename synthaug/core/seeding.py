@@ -15,7 +15,7 @@ from torch import Tensor
 
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from the sha256 of `parts`: different parts give independent streams."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    text = "\x1f".join([f"{type(part).__name__}:{part}" for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -50,7 +50,10 @@ class SampleNoise:
 
     def draw(self) -> Float[Tensor, "n c h w"]:
         """Standard normal float32 values on the CPU."""
-        return torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
+        values = torch.empty(len(self), *self._shape)
+        for row, generator in zip(values.unbind(), self._generators, strict=True):
+            row.normal_(generator=generator)
+        return values
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,20 @@ class IndexStream:
         """The permutation of one epoch."""
         return _permutation(self.count, self.seed, self.name, epoch).clone()
 
-    def slice(self, start: int, length: int) -> Int64[Tensor, " length"]:
-        """Elements start..start+length-1 of the endless sequence."""
+    def slice(self, start: int, length: int, *, device: torch.device | str = "cpu") -> Int64[Tensor, " length"]:
+        """Elements start..start+length-1 of the endless sequence.
+
+        A device gets whole permutations, not slices: it would have to wait for each.
+        """
         if length == 0:
-            return torch.empty(0, dtype=torch.int64)
+            return torch.empty(0, dtype=torch.int64, device=device)
         first, last = start // self.count, (start + length - 1) // self.count
-        epochs = range(first, last + 1)
-        joined = torch.cat([_permutation(self.count, self.seed, self.name, epoch) for epoch in epochs])
+        epochs, where = range(first, last + 1), str(device)
+        joined = torch.cat([_permutation(self.count, self.seed, self.name, epoch, where) for epoch in epochs])
         offset = start - first * self.count
         return joined[offset : offset + length]
 
 
 @functools.lru_cache(maxsize=8)
-def _permutation(count: int, seed: int, name: str, epoch: int) -> Int64[Tensor, " count"]:
-    return torch.randperm(count, generator=generator_for("order", name, seed, epoch))
+def _permutation(count: int, seed: int, name: str, epoch: int, device: str = "cpu") -> Int64[Tensor, " count"]:
+    return torch.randperm(count, generator=generator_for("order", name, seed, epoch)).to(device)

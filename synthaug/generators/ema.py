@@ -33,5 +33,5 @@ def decay_at(images_seen: int, batch_size: int, half_life: float) -> float:
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Average <- decay * average + (1 - decay) * network, for all parameters; buffers are copied."""
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
-    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
-        kept.copy_(current)
+    if buffers := list(average.buffers()):
+        torch._foreach_copy_(buffers, list(network.buffers()))

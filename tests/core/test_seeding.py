@@ -49,6 +49,16 @@ def test_a_samples_noise_does_not_depend_on_its_batch() -> None:
         assert torch.equal(alone.draw()[0], second[position])
 
 
+@pytest.mark.parametrize("shape", [SHAPE, (3, 5, 7), (2, 1, 1)])
+def test_a_samples_noise_is_what_a_generator_of_its_own_gives(shape: tuple[int, int, int]) -> None:
+    samples = [(label, index) for label in range(2) for index in range(3)]
+    noise = SampleNoise(7, samples, shape)
+    generators = [generator_for("sample", 7, *sample) for sample in samples]
+    for _ in range(2):
+        expected = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        assert torch.equal(noise.draw(), expected)
+
+
 def test_noise_differs_between_draws_seeds_classes_and_indices() -> None:
     noise = SampleNoise(0, [(0, 0), (0, 1), (1, 0)], SHAPE)
     rows = [*noise.draw(), *noise.draw(), *SampleNoise(1, [(0, 0)], SHAPE).draw()]
@@ -82,6 +92,11 @@ def test_any_stretch_equals_that_part_of_the_joined_epochs(count: int, start: in
     stream = IndexStream(count, 3, "x")
     joined = torch.cat([stream.epoch(epoch) for epoch in range((start + length) // count + 1)])
     assert torch.equal(stream.slice(start, length), joined[start : start + length])
+
+
+def test_a_stretch_can_be_made_on_another_device() -> None:
+    stretch = IndexStream(4, 0, "x").slice(3, 9, device="meta")
+    assert (stretch.device.type, len(stretch)) == ("meta", 9)
 
 
 @pytest.mark.parametrize("start", [0, 5])

@@ -128,7 +128,7 @@ class ACGANTask(GeneratorTask):
     def _real(self, number: int, generator: torch.Generator) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
         """Batch `number` of the real images."""
         count = self._preset.batch_size
-        chosen = self._order.slice(number * count, count).to(self.device)
+        chosen = self._order.slice(number * count, count, device=self.device)
         images, labels = to_network(self.train_images[chosen]), self.train_labels[chosen]
         if self._allows_flip:
             is_mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=self.device) < 0.5

@@ -107,7 +107,8 @@ class DDPMTask(GeneratorTask):
     def _draw(self, step: int) -> tuple[Tensor, Int64[Tensor, " n"], Tensor, Float[Tensor, " n"]]:
         """Clean images, labels, noise and quantiles of the noise levels of a step."""
         generator = generator_for("ddpm", self._seed, step, device=self.device)
-        chosen = self._order.slice(step * self._preset.batch_size, self._preset.batch_size).to(self.device)
+        count = self._preset.batch_size
+        chosen = self._order.slice(step * count, count, device=self.device)
         images, labels = to_network(self.train_images[chosen]), self.train_labels[chosen]
         if self._allows_flip:
             is_mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=self.device) < 0.5
