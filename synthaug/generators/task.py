@@ -95,7 +95,7 @@ class GeneratorTask(pl.LightningModule):
 
     def recent_loss(self) -> float:
         """Mean loss over the last hundred steps."""
-        return float(torch.stack([loss.cpu() for loss in self._recent_losses]).mean())
+        return float(torch.stack([loss.to(self.device) for loss in self._recent_losses]).mean())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the time spent and the last losses."""

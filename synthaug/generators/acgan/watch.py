@@ -107,7 +107,8 @@ class StopWhenDiscriminatorWins(Callback):
         self._losses.append(task.source_loss)
         if len(self._losses) < _WINDOW or trainer.global_step % 100:
             return
-        loss, guessing = float(torch.stack(list(self._losses)).mean()), task.discriminator.guessing_loss
+        losses = torch.stack([loss.to(task.device) for loss in self._losses])  # those of a saved state are on the CPU
+        loss, guessing = float(losses.mean()), task.discriminator.guessing_loss
         if loss < _WON * guessing:
             raise TrainingError(
                 f"the discriminator has won at step {trainer.global_step}: its mean source loss over {_WINDOW} steps "
