@@ -87,7 +87,7 @@ def _multiplies_bf16(device: Literal["cpu", "cuda"]) -> bool:
 
 
 def hardware() -> str:
-    """One line naming the processor, its cores in use and the GPU."""
+    """One line naming the GPU, or the processor with the vector instructions that torch uses and its threads."""
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores"
     model = platform.processor() or platform.machine()
@@ -96,7 +96,8 @@ def hardware() -> str:
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    return f"{model} ({platform.machine()}), {torch.get_num_threads()} threads"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{model} ({platform.machine()}, {instructions}), {torch.get_num_threads()} threads"
 
 
 def environment() -> dict[str, str]:

@@ -91,7 +91,7 @@ def test_the_hardware_line_names_the_gpu() -> None:
 @pytest.mark.usefixtures("no_gpu")
 def test_the_hardware_line_names_the_machine_and_its_threads() -> None:
     line = hardware()
-    assert f"({platform.machine()})" in line
+    assert f"({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})" in line
     assert line.endswith(f"{torch.get_num_threads()} threads")
 
 
