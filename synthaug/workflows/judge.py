@@ -73,6 +73,10 @@ class Judge:
         images = (splits.validation if reference is None else reference).images
         return cls.of(network, result.validation_accuracy, images)
 
+    def features(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
+        """What the classifier's last layer sees of images."""
+        return _features(self.network, images)
+
     def figures(self, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> dict[str, float]:
         """How generated images compare with the real ones, in this classifier's features (and on its scale).
 
@@ -83,7 +87,7 @@ class Judge:
         Raises:
             InputError: If there are too few images.
         """
-        features = _features(self.network, images)
+        features = self.features(images)
         with torch.no_grad():
             device = next(self.network.parameters()).device
             predicted = self.network.head(features.to(device)).argmax(dim=1).cpu()

@@ -84,10 +84,10 @@ PRESETS: Registry[Preset] = Registry(
             class_weight=0.1, ema_half_life=0.05, diffaugment="none", r1=0.0,
         ),
         "reacgan-large": Preset(
-            "32x32 to 64x64 images; a GPU (Kang et al. 2021: 2.8e-4, 0.5, 0.999, weight 0.5)",
-            family="reacgan", latent=80, width=256, widest=256, attention=16,
-            images=50_000_000, batch_size=128, discriminator_steps=2, learning_rate=2.8e-4, betas=(0.5, 0.999),
-            class_weight=0.5, ema_half_life=0.02, diffaugment="none", r1=0.0,
+            "32x32 to 64x64 images; a GPU (Kang et al. 2021: 0.5, 0.999, weight 0.5; 2.8e-4 for half the batch)",
+            family="reacgan", latent=80, width=128, widest=256, attention=16,
+            images=20_000_000, batch_size=128, discriminator_steps=2, learning_rate=4e-4, betas=(0.5, 0.999),
+            class_weight=0.5, ema_half_life=0.05, diffaugment="none", r1=0.0,
         ),
     },
 )  # fmt: skip
