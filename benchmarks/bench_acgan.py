@@ -1,8 +1,8 @@
 """The ACGAN's training step, its sampling, and how it compares with the DDPM, each against what it could be.
 
-    python benchmarks/bench_acgan.py [--preset resnet] [--steps 10] [--count 500] [--rounds 5]
+    python benchmarks/bench_acgan.py [--part training|sampling] [--preset resnet] [--steps 10] [--rounds 5]
 
-Everything runs in turn, in one process, on 32x32 images of noise (speed does not depend on what they show):
+Everything of a part runs in turn, in one process, on 32x32 images of noise (speed does not depend on what they show):
 
 - `train_vs_eager_ratio`: the training of `synthaug train` against a plain loop in fp32, with the same networks,
   losses, numbers of steps and Adam, batches cut from a tensor of floats, and a weight average.
@@ -10,7 +10,7 @@ Everything runs in turn, in one process, on 32x32 images of noise (speed does no
   share of those of the generator's evaluation alone.
 - `acgan_vs_ddpm_images_per_second_ratio`: sampling with the defaults of both, by the presets named.
 
-Writes results/bench_acgan.json.
+Writes results/bench_acgan_training.json and results/bench_acgan_sampling.json.
 """
 
 from __future__ import annotations
@@ -160,9 +160,52 @@ def sampling(options: argparse.Namespace, preset: presets.Preset, runtime: Runti
     return interleaved(actions, options.rounds)
 
 
+def measure_training(options: argparse.Namespace, preset: presets.Preset, runtime: Runtime) -> None:
+    """Measures both loops and writes the result."""
+    steps = training(options, preset, runtime)
+    write_result(
+        "bench_acgan_training",
+        f"Preset {options.preset}, 32x32 RGB, batches of {preset.batch_size}, {preset.discriminator_steps} "
+        f"discriminator steps for each of the generator, {runtime.precision}; the eager loop in fp32. Medians of "
+        f"{options.rounds} rounds in turn.",
+        {
+            "train_images_per_second": rate(preset.images_per_step, steps["ours"]),
+            "eager_images_per_second": rate(preset.images_per_step, steps["eager"]),
+            "train_vs_eager_ratio": ratio(steps["eager"], steps["ours"]),
+        },
+        {"step_seconds": steps},
+    )
+
+
+def measure_sampling(options: argparse.Namespace, preset: presets.Preset, runtime: Runtime) -> None:
+    """Measures sampling by both models and writes the result."""
+    drawing = sampling(options, preset, runtime)
+    per_image = [seconds / options.ddpm_count for seconds in drawing["ddpm"]]
+    write_result(
+        "bench_acgan_sampling",
+        f"Preset {options.preset}, 32x32 RGB, {runtime.precision}. Medians of {options.rounds} rounds in turn. Batches "
+        f"of {options.count}; the DDPM of preset {options.ddpm_preset}, {DEFAULT_SETTINGS.sampler} with "
+        f"{DEFAULT_SETTINGS.steps} evaluations, batches of {options.ddpm_count}.",
+        {
+            "acgan_images_per_second": rate(options.count, drawing["acgan"]),
+            "forward_images_per_second": rate(options.count, drawing["forward"]),
+            "ddpm_images_per_second": rate(options.ddpm_count, drawing["ddpm"]),
+            "sample_vs_forward_ratio": ratio(drawing["forward"], drawing["acgan"]),
+            "acgan_vs_ddpm_images_per_second_ratio": ratio(
+                per_image, [seconds / options.count for seconds in drawing["acgan"]]
+            ),
+        },
+        {"sampling_seconds": drawing},
+    )
+
+
+PARTS = {"training": measure_training, "sampling": measure_sampling}
+
+
 def main() -> None:
-    """Measures and writes the result."""
+    """Measures the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=list(PARTS), help="both if not given")
     parser.add_argument("--preset", default="resnet")
     parser.add_argument("--ddpm-preset", default="cpu")
     parser.add_argument("--batch-size", type=int, default=None, help="the preset's if not given")
@@ -176,29 +219,9 @@ def main() -> None:
     runtime = Runtime.resolve()
     preset = presets.PRESETS.get(options.preset)
     preset = replace(preset, batch_size=options.batch_size or preset.batch_size)
-    steps, drawing = training(options, preset, runtime), sampling(options, preset, runtime)
-    per_image = [seconds / options.ddpm_count for seconds in drawing["ddpm"]]
-    write_result(
-        "bench_acgan",
-        f"Preset {options.preset}, 32x32 RGB, batches of {preset.batch_size}, {preset.discriminator_steps} "
-        f"discriminator steps for each of the generator, {runtime.precision}; the eager loop in fp32. Medians of "
-        f"{options.rounds} rounds in turn. Sampling: batches of {options.count}; the DDPM of preset "
-        f"{options.ddpm_preset}, {DEFAULT_SETTINGS.sampler} with {DEFAULT_SETTINGS.steps} evaluations, batches of "
-        f"{options.ddpm_count}.",
-        {
-            "train_images_per_second": rate(preset.images_per_step, steps["ours"]),
-            "eager_images_per_second": rate(preset.images_per_step, steps["eager"]),
-            "train_vs_eager_ratio": ratio(steps["eager"], steps["ours"]),
-            "acgan_images_per_second": rate(options.count, drawing["acgan"]),
-            "forward_images_per_second": rate(options.count, drawing["forward"]),
-            "ddpm_images_per_second": rate(options.ddpm_count, drawing["ddpm"]),
-            "sample_vs_forward_ratio": ratio(drawing["forward"], drawing["acgan"]),
-            "acgan_vs_ddpm_images_per_second_ratio": ratio(
-                per_image, [seconds / options.count for seconds in drawing["acgan"]]
-            ),
-        },
-        {"step_seconds": steps, "sampling_seconds": drawing},
-    )
+    for name, measure in PARTS.items():
+        if options.part in (None, name):
+            measure(options, preset, runtime)
 
 
 if __name__ == "__main__":
