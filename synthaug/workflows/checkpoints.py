@@ -35,7 +35,7 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
 
     Args:
         model: A checkpoint folder, the name of a packaged one, or the name of a backend, which takes the newest
-            checkpoint of that kind up to three folders below `below`, else the packaged one.
+            checkpoint of that kind up to three folders below `below`, else the packaged one of the smallest images.
         below: Where to look; the current folder if not given.
 
     Raises:
@@ -54,12 +54,11 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
     if local:
         newest = max(local, key=lambda path: (path / CARD_NAME).stat().st_mtime)
         return FoundCheckpoint(newest, read_card(newest), "the newest below this folder")
-    for path in packaged.values():
-        card = read_card(path)
-        if card.model == model:
-            return FoundCheckpoint(
-                path, card, "packaged with synthaug; no checkpoint of yours was found below this folder"
-            )
+    cards = [(read_card(path), path) for path in packaged.values()]
+    if own := [(card, path) for card, path in cards if card.model == model]:
+        smallest, path = min(own, key=lambda found: found[0].image_size)
+        reason = "packaged with synthaug, the smallest; no checkpoint of yours was found below this folder"
+        return FoundCheckpoint(path, smallest, reason)
     raise InputError(
         f"no {model} checkpoint below this folder, and none is packaged; make one: synthaug train --model {model}"
     )

@@ -1,4 +1,4 @@
-"""The packaged digits generators, used as they are right after installation."""
+"""The packaged generators, used as they are right after installation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 
 from synthaug.cli.main import main
 from synthaug.core.runtime import Runtime
-from synthaug.core.seeding import generator_for
+from synthaug.core.seeding import SampleNoise, generator_for
 from synthaug.data.sources import load_source
 from synthaug.data.splits import leak, make_splits
+from synthaug.generators.base import SamplerSettings, load_backend
 from synthaug.generators.checkpoint import read_card
 from synthaug.shards.reader import read_set
 from synthaug.workflows.checkpoints import packaged_checkpoints
@@ -89,3 +90,17 @@ def test_synthetic_digits_are_varied_and_repeated_ones_are_not(generated: Path, 
     assert collapsed["recognised"] >= 0.9  # their labels are right ...
     assert collapsed["recall"] < 0.1  # ... and that is all
     assert collapsed["coverage"] < 0.5
+
+
+@pytest.mark.parametrize("name", list(packaged_checkpoints()))
+def test_every_packaged_generator_draws_pictures_that_differ_by_class(name: str) -> None:
+    folder = packaged_checkpoints()[name]
+    card = read_card(folder)
+    generator = load_backend(card.model).load(folder, Runtime("cpu", "fp32"))
+    samples, default = [(0, 0), (1, 0), (1, 1)], generator.default_settings
+    noise = SampleNoise(0, samples, generator.spec.noise_shape)
+    settings = SamplerSettings(default.sampler, min(5, default.steps), default.guidance)
+    images = generator.sample(torch.tensor([0, 1, 1]), noise, settings)
+    assert images.shape == (3, card.channels, card.image_size, card.image_size)
+    assert images.float().flatten(1).std(dim=1).min() > 10  # none is empty
+    assert torch.pdist(images.float().flatten(1)).min() > 10 * card.image_size  # ten of 255 for each pixel

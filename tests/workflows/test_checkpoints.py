@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from synthaug.generators.checkpoint import CARD_NAME, read_card
 from synthaug.workflows.checkpoints import find_by_hash, find_checkpoint, local_checkpoints, packaged_checkpoints
 
 
-def place(card: Path, folder: Path, *, modified: int, model: str = "ddpm") -> Path:
+def place(card: Path, folder: Path, *, modified: int = 1, model: str = "ddpm", image_size: int | None = None) -> Path:
     """A checkpoint folder with nothing but its card, last changed at second `modified`."""
     folder.mkdir(parents=True)
-    (folder / CARD_NAME).write_text((card / CARD_NAME).read_text().replace('"model": "ddpm"', f'"model": "{model}"'))
+    text = (card / CARD_NAME).read_text().replace('"model": "ddpm"', f'"model": "{model}"')
+    if image_size is not None:
+        text = re.sub(r'"image_size": \d+', f'"image_size": {image_size}', text)
+    (folder / CARD_NAME).write_text(text)
     os.utime(folder / CARD_NAME, (modified, modified))
     return folder
 
@@ -64,6 +68,15 @@ def test_packaged_one_is_taken_where_you_have_none(package: Path, here: Path) ->
     found = find_checkpoint("ddpm", below=here)
     assert found.folder == package / "ddpm-digits"
     assert "packaged" in found.reason
+
+
+def test_of_several_packaged_ones_the_smallest_images_are_taken(
+    tiny_checkpoint: Path, package: Path, here: Path
+) -> None:
+    place(tiny_checkpoint, package / "ddpm-a", image_size=32)
+    place(tiny_checkpoint, package / "ddpm-z", image_size=4)
+    place(tiny_checkpoint, package / "acgan-a", image_size=2, model="acgan")
+    assert find_checkpoint("ddpm", below=here).folder == package / "ddpm-z"
 
 
 def test_packaged_one_can_be_named_even_beside_your_own(tiny_checkpoint: Path, package: Path, here: Path) -> None:
