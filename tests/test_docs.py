@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.workflows.checkpoints import packaged_checkpoints
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -19,7 +21,7 @@ def load_script(name: str):
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", *(ROOT / "model_cards" / f"{name}-digits.md" for name in ("ddpm", "acgan"))],
+    [ROOT / "README.md", *(ROOT / "model_cards" / f"{name}.md" for name in packaged_checkpoints())],
     ids=lambda p: p.name,
 )
 def test_document_is_what_the_results_give(path: Path) -> None:
