@@ -74,6 +74,8 @@ class ClassicDiscriminator(Discriminator):
         for layer in self.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, images: Images) -> Judgement:
         """Judges images in [-1, 1]."""
@@ -92,8 +94,9 @@ class ResidualDiscriminator(Discriminator):
         for i in range(halvings):
             blocks.append(DownBlock(inputs, outputs, halves=True, is_first=i == 0))
             size //= 2
-            if size == attention:
+            if attention and (size <= attention or i == halvings - 1):
                 blocks.append(SelfAttention(outputs, is_spectral=True))
+                attention = 0
             inputs, outputs = outputs, min(widest, 2 * outputs)
         blocks += [DownBlock(inputs, outputs, halves=False), DownBlock(outputs, outputs, halves=False)]
         self.blocks = nn.Sequential(*blocks)

@@ -20,9 +20,9 @@ class Preset:
         purpose: What it is for.
         family: Kind of networks and losses.
         latent: Latent variables.
-        width: Channels of the generator at full size, and of the discriminator's first block.
-        widest: Most channels.
-        attention: Size of the maps with self-attention; 0 for none.
+        width: Channels of the generator at full size (not of `classic`), and of the discriminator's first block.
+        widest: Most channels; in `classic` those of the generator's smallest maps, which fall by half.
+        attention: Size of the maps with self-attention, or the nearest there is below, else above; 0 for none.
         images: Real images to show to the discriminator in training.
         batch_size: Real images per update of the discriminator.
         discriminator_steps: Updates of the discriminator per update of the generator.

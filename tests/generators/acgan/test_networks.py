@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,25 @@ def test_networks_fit_every_size_divisible_by_four(family: str, size: int, chann
     assert source.shape == (4,)
     assert len(classes) == 4
     assert torch.isfinite(discriminator.class_loss(discriminator(made), torch.arange(4)))
+
+
+@pytest.mark.parametrize("size", [8, 16, 20, 28, 32, 44, 64])
+def test_both_networks_attend_at_every_size_where_the_preset_says_so(size: int) -> None:
+    small = replace(PRESETS.get("reacgan-large"), width=8, widest=16)
+    shape = {"image_size": size, "channels": 3, "classes": 4}
+    for network in (build_generator(small, **shape), build_discriminator(small, **shape)):
+        assert sum(isinstance(layer, SelfAttention) for layer in network.modules()) == 1
+
+
+def test_the_classic_generator_has_the_layers_of_its_paper() -> None:
+    network, _ = networks("classic", size=32)
+    assert network.first.out_features == 384 * 4 * 4
+    layers = [layer for layer in network.body if isinstance(layer, nn.ConvTranspose2d)]
+    assert [(layer.in_channels, layer.out_channels, layer.kernel_size) for layer in layers] == [
+        (384, 192, (5, 5)),
+        (192, 96, (5, 5)),
+        (96, 3, (5, 5)),
+    ]
 
 
 @pytest.mark.parametrize("size", [4, 10, 30, 68, 128])
