@@ -63,6 +63,13 @@ class GeneratorTask(pl.LightningModule):
     def note_figures(self, figures: Mapping[str, float]) -> None:
         """Takes note of what a monitor found in its samples."""
 
+    def draw_kept(self, labels: Int64[Tensor, " n"], noise: Noise) -> UInt8[Tensor, "n c h w"] | None:
+        """Images from weights that were measured before and may be kept; None if there are none."""
+        return None
+
+    def note_kept_figures(self, figures: Mapping[str, float]) -> None:
+        """Takes note of what the monitor of a resumed training finds in those."""
+
     @property
     def kept_after(self) -> int | None:
         """Images seen when the weights to keep were as they are; None for those of the last step."""
@@ -95,7 +102,8 @@ class GeneratorTask(pl.LightningModule):
 
     def recent_loss(self) -> float:
         """Mean loss over the last hundred steps."""
-        return float(torch.stack([loss.to(self.device) for loss in self._recent_losses]).mean())
+        losses = torch.stack([loss.to(self.device) for loss in self._recent_losses])
+        return float(losses[losses.isfinite()].mean()) if losses.isfinite().any() else float(losses.mean())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the time spent and the last losses."""

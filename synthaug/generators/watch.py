@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,13 +50,17 @@ class _Sampling(Callback):
     def _look(self, trainer: pl.Trainer, task: GeneratorTask) -> None:
         if trainer.is_global_zero and self._looked_at != task.images_seen():  # the last step may be one of those
             self._looked_at = task.images_seen()
-            parts = [self._samples[i : i + _BATCH] for i in range(0, len(self._samples), _BATCH)]
-            images = torch.cat([self._draw(task, part) for part in parts])
-            self.use(trainer, task, images, torch.tensor([label for label, _ in self._samples]))
+            images = [task.draw(labels, noise) for labels, noise in self._batches(task)]
+            self.use(trainer, task, torch.cat(images), self._labels)
 
-    def _draw(self, task: GeneratorTask, samples: list[tuple[int, int]]) -> UInt8[Tensor, "n c h w"]:
-        labels = torch.tensor([label for label, _ in samples])
-        return task.draw(labels, SampleNoise(0, samples, task.noise_shape))
+    @property
+    def _labels(self) -> Int64[Tensor, " n"]:
+        return torch.tensor([label for label, _ in self._samples])
+
+    def _batches(self, task: GeneratorTask) -> Iterator[tuple[Int64[Tensor, " n"], SampleNoise]]:
+        for start in range(0, len(self._samples), _BATCH):
+            some = self._samples[start : start + _BATCH]
+            yield self._labels[start : start + _BATCH], SampleNoise(0, some, task.noise_shape)
 
     def use(
         self, trainer: pl.Trainer, task: GeneratorTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
@@ -81,11 +86,23 @@ class Grids(_Sampling):
 
 
 class Monitoring(_Sampling):
-    """Logs the figures that a monitor finds in a thousand samples."""
+    """Logs the figures that a monitor finds in a thousand samples.
+
+    A resumed training has another monitor, whose figures do not compare with those of the one before: it looks at the
+    weights kept so far, too.
+    """
 
     def __init__(self, monitor: Monitor, every: int, classes: int) -> None:
         super().__init__(every, [(i % classes, i // classes) for i in range(_MONITORED_IMAGES)])
         self._monitor = monitor
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measures again what an earlier run kept."""
+        if trainer.is_global_zero:
+            task = _task(pl_module)
+            images = [kept for each in self._batches(task) if (kept := task.draw_kept(*each)) is not None]
+            if images:
+                task.note_kept_figures(self._monitor(torch.cat(images), self._labels))
 
     def use(
         self, trainer: pl.Trainer, task: GeneratorTask, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]

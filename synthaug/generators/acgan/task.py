@@ -70,6 +70,7 @@ class ACGANTask(GeneratorTask):
         self._generate = torch.compile(network.forward, dynamic=False) if runtime.compiled else network.forward
         self._judge = torch.compile(discriminator.forward, dynamic=False) if runtime.compiled else discriminator.forward
         self._best: dict[str, Any] = {}
+        self._sound: dict[str, Any] = {}
         self._drawing: tuple[int, Any] = (-1, None)  # in a tuple: as a module it would be in the saved state
 
     @property
@@ -186,8 +187,32 @@ class ACGANTask(GeneratorTask):
         """Keeps the averaged weights if their samples are the nearest to real ones so far."""
         frechet = figures.get("frechet", float("inf"))
         if frechet < self._best.get("frechet", float("inf")):
-            weights = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
-            self._best = {"frechet": frechet, "images_seen": self.images_seen(), "weights": weights}
+            self._best = self._weights(frechet)
+
+    def draw_kept(self, labels: Int64[Tensor, " n"], noise: Noise) -> UInt8[Tensor, "n c h w"] | None:
+        """Images from the weights measured best."""
+        if not self._best:
+            return None
+        network = copy.deepcopy(self.average)
+        network.load_state_dict(self._best["weights"])
+        return draw_images(with_standing_statistics(network), labels, noise, DEFAULT_SETTINGS, self._runtime)
+
+    def note_kept_figures(self, figures: Mapping[str, float]) -> None:
+        """Takes the Frechet distance that a new monitor gives to the weights measured best."""
+        self._best["frechet"] = figures.get("frechet", float("inf"))
+
+    def note_sound(self) -> None:
+        """Remembers the averaged weights as from a time when the discriminator still erred."""
+        self._sound = self._weights(float("inf"))
+
+    def keep_sound(self) -> bool:
+        """Keeps the weights last remembered, if none have been measured; whether there are any to keep."""
+        self._best = self._best or self._sound
+        return bool(self._best)
+
+    def _weights(self, frechet: float) -> dict[str, Any]:
+        weights = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
+        return {"frechet": frechet, "images_seen": self.images_seen(), "weights": weights}
 
     @property
     def kept_after(self) -> int | None:

@@ -25,6 +25,9 @@ _PER_CLASS, _MOST_CLASSES = 16, 100
 _COLLAPSED = 0.5
 #: The discriminator has won when its mean source loss over this many steps is below this share of what guessing costs.
 _WINDOW, _WON = 500, 0.01
+#: Looked at every so many steps; below this share there is a warning.
+_EVERY, _WINNING = 100, 0.1
+_REMEDIES = "try --diffaugment colour,translation,cutout, --r1 1, fewer --discriminator-steps, or more images"
 
 
 def diversity(images: UInt8[Tensor, "n c h w"]) -> float:
@@ -59,7 +62,7 @@ class CollapseMonitor(Callback):
         """Looks when it is time."""
         task = cast(ACGANTask, pl_module)
         seen = task.images_seen()
-        if seen // self._every > (seen - task.images_per_step) // self._every:
+        if self._real and seen // self._every > (seen - task.images_per_step) // self._every:
             shares = self.shares(task)
             for logger in trainer.loggers:
                 logger.log_metrics({"diversity_lowest": min(shares.values())}, step=trainer.global_step)
@@ -86,18 +89,23 @@ class CollapseMonitor(Callback):
 
 
 class StopWhenDiscriminatorWins(Callback):
-    """Ends a training in which the discriminator no longer errs: the generator has nothing left to learn from it."""
+    """Ends a training in which the discriminator no longer errs: the generator has nothing left to learn from it.
+
+    Warns when that is near. Weights from before it was near are kept, in case none have been measured.
+    """
 
     def __init__(self) -> None:
         self._losses: deque[Float[Tensor, ""]] = deque(maxlen=_WINDOW)
+        self._share = 1.0
 
     def state_dict(self) -> dict[str, Any]:
         """What it has seen, for resuming."""
-        return {"losses": list(self._losses)}
+        return {"losses": list(self._losses), "share": self._share}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from there."""
         self._losses.extend(state_dict["losses"])
+        self._share = state_dict["share"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -105,17 +113,26 @@ class StopWhenDiscriminatorWins(Callback):
         """Looks at every hundredth step."""
         task = cast(ACGANTask, pl_module)
         self._losses.append(task.source_loss)
-        if len(self._losses) < _WINDOW or trainer.global_step % 100:
+        if trainer.global_step % _EVERY:
             return
         losses = torch.stack([loss.to(task.device) for loss in self._losses])  # those of a saved state are on the CPU
-        loss, guessing = float(losses.mean()), task.discriminator.guessing_loss
-        if loss < _WON * guessing:
+        guessing = task.discriminator.guessing_loss
+        before, self._share = self._share, float(losses[-_EVERY:].mean()) / guessing
+        if self._share >= _WINNING:
+            task.note_sound()
+        elif before >= _WINNING:
+            log(
+                f"warning: at step {trainer.global_step} the discriminator hardly errs: its source loss is "
+                f"{100 * self._share:.2g} % of what guessing costs; {_REMEDIES}"
+            )
+        if len(losses) == _WINDOW and (mean := float(losses.mean())) < _WON * guessing:
+            kept = "" if task.keep_sound() else "; no earlier weights were worth keeping"
             raise TrainingError(
                 f"the discriminator has won at step {trainer.global_step}: its mean source loss over {_WINDOW} steps "
-                f"is {loss:.2g}, guessing costs {guessing:.2g}, so that the generator learns nothing more from it; try "
-                "--diffaugment colour,translation,cutout, --r1 1, fewer --discriminator-steps, or more images"
+                f"is {mean:.2g}, guessing costs {guessing:.2g}, so that the generator learns nothing more from it"
+                f"{kept}; {_REMEDIES}"
             )
 
     def is_sound(self) -> bool:
-        """Whether the discriminator still errs."""
-        return not self._losses or float(self._losses[-1]) > 0.0
+        """Whether the discriminator still erred when last looked at."""
+        return self._share >= _WINNING

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from synthaug.core.errors import DamageError, InputError, TrainingError
 from synthaug.core.runtime import Runtime
-from synthaug.core.seeding import SampleNoise
+from synthaug.core.seeding import SampleNoise, generator_for
+from synthaug.core.types import LabelledImages
 from synthaug.data.splits import Splits
-from synthaug.generators.acgan import watch
+from synthaug.generators.acgan import sampler, training, watch
+from synthaug.generators.acgan.augment import augment
 from synthaug.generators.acgan.backend import BACKEND
 from synthaug.generators.acgan.settings import resolve
 from synthaug.generators.acgan.task import ACGANTask
@@ -34,8 +36,9 @@ LABELS = torch.tensor([label for label, _ in SAMPLES])
 
 
 @pytest.fixture
-def make_request(tmp_path: Path, digits_splits: Splits) -> MakeRequest:
+def make_request(tmp_path: Path, digits_splits: Splits, monkeypatch: pytest.MonkeyPatch) -> MakeRequest:
     """`make_request(out_name, **changes)`: a training of a few steps on 200 digits."""
+    monkeypatch.setattr(sampler, "_BATCHES", 2)  # of the images for batch-norm statistics, to be quick
 
     def make(out: str = "checkpoint", **changes: Any) -> TrainRequest:
         request = TrainRequest(
@@ -100,21 +103,80 @@ def test_stopped_and_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
     assert read_card(whole.out).training.kept_after == read_card(parts.out).training.kept_after
 
 
-def test_one_step_updates_the_discriminator_as_often_as_asked_and_the_average_follows(
-    make_request: MakeRequest,
-) -> None:
+def test_a_step_updates_the_discriminator_as_often_as_asked(make_request: MakeRequest) -> None:
     request = make_request(options={"discriminator_steps": 3}, budget=3 * BATCH)
     BACKEND.train(request)
-    state = read_state(request)
-    counts = [{int(moment["step"]) for moment in one["state"].values()} for one in state["optimizer_states"]]
+    counts = [
+        {int(moment["step"]) for moment in one["state"].values()} for one in read_state(request)["optimizer_states"]
+    ]
     assert counts == [{1}, {3}]
-    before = make_task(request, resolve(request))
-    decay = decay_at(3 * BATCH, 3 * BATCH, 0.05)
+
+
+def test_the_average_follows_by_the_recursion(make_request: MakeRequest) -> None:
+    half_life = 0.5
+    requests = [make_request(str(steps), budget=steps * PER_STEP, ema_half_life=half_life) for steps in (1, 2)]
+    for request in requests:
+        BACKEND.train(request)
     name = "blocks.0.conv1.parametrizations.weight.original"
-    begun, learned = before.network.state_dict()[name], state["state_dict"][f"network.{name}"]
-    expected = decay * begun + (1 - decay) * learned
-    torch.testing.assert_close(state["state_dict"][f"average.{name}"], expected)
-    assert not torch.equal(begun, learned)
+    average = make_task(requests[0], resolve(requests[0])).network.state_dict()[name]
+    for step, request in enumerate(requests, start=1):
+        decay = decay_at(step * PER_STEP, PER_STEP, half_life)
+        assert 0.1 < decay < 0.9
+        state = read_state(request)["state_dict"]
+        average = decay * average + (1 - decay) * state[f"network.{name}"]
+        torch.testing.assert_close(state[f"average.{name}"], average)
+        assert not torch.allclose(average, state[f"network.{name}"], atol=1e-5)
+
+
+def losses_of(make_request: MakeRequest, preset: str, **options: float) -> tuple[Tensor, Tensor]:
+    """The losses of both networks for the same batch, in evaluation mode, where nothing is dropped."""
+    request = make_request(preset=preset, options=options)
+    task = make_task(request, resolve(request))
+    task.eval()
+    task.log_dict = lambda *_: None  # it has no trainer
+    real, labels = task._real(0, generator_for("images"))
+    discriminators = task._discriminator_loss(real, labels, generator_for("step"))
+    return discriminators.detach(), task._generator_loss(generator_for("step")).detach()
+
+
+@pytest.mark.parametrize("preset", ["digits", "resnet", "classic"])
+def test_both_networks_learn_classes_by_the_weight_given(make_request: MakeRequest, preset: str) -> None:
+    request = make_request(preset=preset)
+    task = make_task(request, resolve(request))
+    task.eval()
+    random = generator_for("images")
+    real, labels = task._real(0, random)
+    random = generator_for("step")
+    fake, fake_labels = task._fake(random)
+    judge = task.discriminator
+    of_real, of_fake = (
+        judge.class_loss(judge(augmented), known)
+        for augmented, known in (
+            (augment(real, task._changes, random), labels),
+            (augment(fake, task._changes, random), fake_labels),
+        )
+    )
+    expected = of_real + of_fake if preset == "classic" else of_real
+    nothing, half = (losses_of(make_request, preset, class_weight=weight) for weight in (0.0, 0.5))
+    torch.testing.assert_close(half[0] - nothing[0], 0.5 * expected.detach(), rtol=1e-4, atol=1e-5)
+    random = generator_for("step")
+    fake, fake_labels = task._fake(random)
+    of_fake = judge.class_loss(judge(augment(fake, task._changes, random)), fake_labels)
+    torch.testing.assert_close(half[1] - nothing[1], 0.5 * of_fake.detach(), rtol=1e-4, atol=1e-5)
+    assert of_fake > 0.1
+
+
+def test_r1_adds_gamma_times_the_penalty_to_the_discriminators_loss_only(make_request: MakeRequest) -> None:
+    request = make_request()
+    task = make_task(request, resolve(request))
+    task.eval()
+    real = task._real(0, generator_for("images"))[0].requires_grad_(True)
+    (slopes,) = torch.autograd.grad(task.discriminator(real).source.sum(), real)
+    penalty = slopes.square().sum(dim=(1, 2, 3)).mean() / 2
+    without, with_it = (losses_of(make_request, "digits", r1=gamma) for gamma in (0.0, 3.0))
+    torch.testing.assert_close(with_it[0] - without[0], 3.0 * penalty, rtol=1e-3, atol=1e-6)
+    assert torch.equal(with_it[1], without[1])
+    assert penalty > 0
 
 
 def test_the_weights_measured_best_are_kept(make_request: MakeRequest) -> None:
@@ -158,14 +220,37 @@ def test_samplers_and_truncation_draw_different_images(make_request: MakeRequest
     assert (small[:10].int() - small[10:].int()).abs().max() <= 10  # all of a class are nearly one
 
 
-def test_classes_that_collapse_are_warned_of(
+def test_classes_that_collapse_are_warned_of_and_no_others(
     make_request: MakeRequest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_COLLAPSED", 10.0)
-    BACKEND.train(make_request(budget=20 * PER_STEP))
+    request = make_request(budget=20 * PER_STEP)
+    real = request.images
+
+    def draw(self: ACGANTask, labels: Tensor, noise: SampleNoise) -> Tensor:
+        """Real images, but class 3 always the same one."""
+        members = [list(real.indices_by_class())[int(label)] for label in labels]
+        return torch.stack(
+            [
+                real.images[own[0 if label == 3 else i % len(own)]]
+                for i, (label, own) in enumerate(zip(labels, members, strict=True))
+            ]
+        )
+
+    monkeypatch.setattr(ACGANTask, "draw", draw)
+    BACKEND.train(request)
     shown = " ".join(capsys.readouterr().err.split())
-    assert "samples of a class look alike" in shown
-    assert "their diversity as a share of that of real images: " in shown
+    assert shown.count("samples of a class look alike") == 1
+    assert "their diversity as a share of that of real images: 3 (0 %). A smaller" in shown
+
+
+def test_single_images_of_a_class_have_no_diversity_to_compare_with(make_request: MakeRequest) -> None:
+    request = make_request()
+    chosen = torch.stack([own[0] for own in request.images.indices_by_class()])
+    few = LabelledImages.of(
+        request.images.images[chosen], request.images.labels[chosen], request.images.class_names, "one of each"
+    )
+    BACKEND.train(replace(request, images=few))
+    assert read_card(request.out).training.is_complete
 
 
 def test_diversity_is_the_mean_distance_between_two_images() -> None:
@@ -175,27 +260,87 @@ def test_diversity_is_the_mean_distance_between_two_images() -> None:
     assert watch.diversity(images[:1]) == 0.0
 
 
-def test_a_discriminator_that_wins_ends_the_training_with_the_best_weights(
-    make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "_WINDOW", 50)
+@pytest.fixture
+def winning(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`winning(step)`: from that step on, the discriminator is said to err no more."""
+    monkeypatch.setattr(watch, "_WINDOW", 20)
+    monkeypatch.setattr(watch, "_EVERY", 10)
     original = ACGANTask.training_step
 
-    def training_step(self: ACGANTask, batch: Any, batch_idx: int) -> Tensor:
-        loss = original(self, batch, batch_idx)
-        if self.global_step > 40:
-            self.source_loss = torch.zeros(())
-        return loss
+    def since(step: int) -> None:
+        def training_step(self: ACGANTask, batch: Any, batch_idx: int) -> Tensor:
+            loss = original(self, batch, batch_idx)
+            if self.global_step > step:
+                self.source_loss = torch.full((), 1e-4)
+            return loss
 
-    monkeypatch.setattr(ACGANTask, "training_step", training_step)
-    figures = {"frechet": 7.0}
-    request = make_request(budget=300 * PER_STEP, monitor=lambda *_: figures, monitor_every=20 * PER_STEP)
-    with pytest.raises(TrainingError, match=r"the discriminator has won at step 100: .* is 0, guessing costs 2"):
+        monkeypatch.setattr(ACGANTask, "training_step", training_step)
+
+    return since
+
+
+@pytest.mark.parametrize(("is_measured", "kept_after"), [(True, 20 * PER_STEP), (False, 40 * PER_STEP)])
+def test_a_discriminator_that_wins_ends_the_training_with_the_best_weights(
+    make_request: MakeRequest,
+    winning: Callable[[int], None],
+    capsys: pytest.CaptureFixture[str],
+    is_measured: bool,
+    kept_after: int,
+) -> None:
+    winning(40)
+    measuring = {"monitor": lambda *_: {"frechet": 7.0}, "monitor_every": 20 * PER_STEP} if is_measured else {}
+    request = make_request(budget=300 * PER_STEP, **measuring)
+    with pytest.raises(
+        TrainingError, match=r"the discriminator has won at step 60: .* is 0\.0001, guessing costs 2.*--r1 1"
+    ):
         BACKEND.train(request)
+    shown = " ".join(capsys.readouterr().err.split())
+    assert (
+        "warning: at step 50 the discriminator hardly errs: its source loss is 0.005 % of what guessing costs" in shown
+    )
     training = read_card(request.out).training
-    assert training.kept_after == 20 * PER_STEP
+    assert training.kept_after == kept_after
     assert not training.is_complete
     assert samples(request).float().std() > 1
+
+
+def test_a_discriminator_that_wins_from_the_beginning_leaves_no_checkpoint(
+    make_request: MakeRequest, winning: Callable[[int], None]
+) -> None:
+    winning(0)
+    request = make_request(budget=300 * PER_STEP)
+    with pytest.raises(TrainingError, match="no earlier weights were worth keeping"):
+        BACKEND.train(request)
+    assert not (request.out / CARD_NAME).exists()
+
+
+def test_a_discriminator_that_really_wins_is_noticed(
+    make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_WINDOW", 20)
+    monkeypatch.setattr(watch, "_EVERY", 10)
+    monkeypatch.setattr(watch, "_WON", 0.2)
+    # Real and generated images cannot be told apart by a generator that learns nothing.
+    monkeypatch.setattr(ACGANTask, "_generator_loss", lambda self, _: 0 * self.network.first.weight.sum())
+    request = make_request(budget=1000 * PER_STEP, learning_rate=5e-3, options={"diffaugment": "none"})
+    with pytest.raises(TrainingError, match="the discriminator has won"):
+        BACKEND.train(request)
+    assert 0 < read_card(request.out).training.kept_after < 1000 * PER_STEP
+
+
+def test_a_resumed_training_measures_what_it_kept_by_its_own_monitor(make_request: MakeRequest) -> None:
+    request = make_request(monitor_every=PER_STEP)
+    BACKEND.train(replace(request, monitor=lambda *_: {"frechet": 1.0}, max_time=0.0))
+    assert read_card(request.out).training.kept_after == PER_STEP
+    figures = iter([5.0, 4.0, 6.0, 6.0, 6.0, 6.0])  # of the kept weights first
+    BACKEND.train(replace(request, monitor=lambda *_: {"frechet": next(figures)}, resume_from=state_of(request)))
+    assert read_card(request.out).training.kept_after == 2 * PER_STEP
+
+
+def test_several_processes_are_refused(make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "launched_processes", lambda: (2, 1))
+    with pytest.raises(InputError, match="an ACGAN trains in one process; start it without torchrun"):
+        BACKEND.plan(make_request())
 
 
 @pytest.mark.parametrize(
@@ -208,7 +353,7 @@ def test_a_discriminator_that_wins_ends_the_training_with_the_best_weights(
         ({"dropout": 0.1}, "leave out --dropout"),
         ({"label_dropout": 0.1}, "leave out --label-dropout"),
         ({"init": Path("x")}, "leave out --init"),
-        ({"options": {"objective": "edm"}}, "the acgan backend has no option 'objective'"),
+        ({"options": {"objective": "edm"}}, "--objective is not for acgan, leave it out; its own choices are --discr"),
         ({"options": {"diffaugment": "blur"}}, "--diffaugment takes none or a list"),
         ({"options": {"discriminator_steps": 0}}, "--discriminator-steps must be at least 1"),
         ({"options": {"r1": -1.0}}, "--r1 must be at least 0"),
@@ -255,10 +400,10 @@ def test_damaged_checkpoints_are_refused(make_request: MakeRequest) -> None:
         BACKEND.load(request.out, CPU)
 
 
-def test_a_state_in_which_the_discriminator_makes_no_mistake_is_not_worth_keeping() -> None:
+def test_a_state_in_which_the_discriminator_hardly_errs_is_not_worth_keeping() -> None:
     stop = watch.StopWhenDiscriminatorWins()
     assert stop.is_sound()
-    stop.load_state_dict({"losses": [torch.tensor(0.0), torch.tensor(0.5)]})
+    stop.load_state_dict({"losses": [torch.tensor(0.5)], "share": 0.25})
     assert stop.is_sound()
-    stop.load_state_dict({"losses": [torch.tensor(0.0)]})
+    stop.load_state_dict({"losses": [torch.tensor(0.1)], "share": 0.05})
     assert not stop.is_sound()
