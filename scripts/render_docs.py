@@ -232,9 +232,13 @@ def model_card(name: str, card: CheckpointCard) -> str:
     kind = "grey" if card.channels == 1 else "RGB"
     origin = f"{sum(split.class_counts)} images of {split.source}, split seed {split.seed}"
     effort = f"{training.steps:,} steps, {training.images_seen:,} images seen, {training.seconds:.0f} s"
+    if not training.is_complete:
+        effort += f" (of {training.planned_images:,} planned)"
+    if training.kept_after is not None:
+        effort += f"; the weights after {training.kept_after:,} images kept"
     return f"""---
 license: apache-2.0
-library_name: diffusers
+library_name: {"diffusers" if card.model == "ddpm" else "synthaug"}
 pipeline_tag: unconditional-image-generation
 tags: [class-conditional, {card.model}, synthaug]
 ---
@@ -246,7 +250,7 @@ images of {len(card.class_names)} classes: {", ".join(card.class_names)}.
 | | |
 | --- | --- |
 | trained on | {origin}; validation and test never seen |
-| training | {effort} in {training.precision} |
+| training | {effort}; {training.precision} |
 | hardware | {training.hardware} |
 | final loss | {training.loss:.4f} |
 | checkpoint | `{card.checkpoint}` |

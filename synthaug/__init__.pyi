@@ -5,6 +5,7 @@ from .core.version import __version__
 from .data.datamodule import Batch, MixedDataModule
 from .data.sources import Source, load_source
 from .data.splits import Splits, make_splits
+from .generators.acgan.pipeline import ACGANPipeline
 from .generators.base import Generator, GeneratorSpec, SamplerSettings, load_backend
 from .generators.ddpm.pipeline import ClassConditionalDDPMPipeline
 from .shards.manifest import Manifest
@@ -17,6 +18,7 @@ from .workflows.synthesize import GenerateConfig, GenerateResult, generate
 from .workflows.train import TrainConfig, TrainResult, train
 
 __all__ = [
+    "ACGANPipeline",
     "Batch",
     "BenchConfig",
     "BenchSummary",

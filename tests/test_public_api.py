@@ -7,6 +7,7 @@ import pytest
 import synthaug
 
 NAMES = [
+    "ACGANPipeline",
     "Batch",
     "BenchConfig",
     "BenchSummary",

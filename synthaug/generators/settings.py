@@ -120,4 +120,5 @@ def check_options(model: str, request: TrainRequest, known: tuple[str, ...]) -> 
         InputError: Naming the first of them.
     """
     if unknown := [name for name in request.options if name not in known]:
-        raise InputError(f"the {model} backend has no option {unknown[0]!r}; known: {', '.join(known)}")
+        flag, flags = (" ".join(f"--{name.replace('_', '-')}" for name in names) for names in (unknown[:1], known))
+        raise InputError(f"{flag} is not for {model}, leave it out; its own choices are {flags}")

@@ -53,7 +53,7 @@ class Training(Generic[Task]):
     is_sound: Callable[[], bool] = lambda: True
 
     def run(self) -> Path:
-        """Trains and writes a checkpoint folder that stock diffusers can load.
+        """Trains and writes a checkpoint folder in diffusers' layout.
 
         Besides the checkpoint, the folder gets `training/` (state for resuming), `logs/` (CSV, and TensorBoard where
         it is installed) and `grids/` (samples from fixed noise). A training that goes wrong leaves the checkpoint of

@@ -39,8 +39,10 @@ class TrainConfig(DataConfig):
     images: Count | None = Field(
         None, description="Images to show to the network in all (500k, 2M), instead of the preset's."
     )
-    batch_size: int | None = Field(None, description="Images per step, instead of the preset's.")
-    learning_rate: float | None = Field(None, description="Peak learning rate, instead of the preset's.")
+    batch_size: int | None = Field(None, description="Images per update of the weights, instead of the preset's.")
+    learning_rate: float | None = Field(
+        None, description="Learning rate (a DDPM's: its peak), instead of the preset's."
+    )
     dropout: float | None = Field(None, description="Share of activations dropped, instead of the preset's.")
     ema_half_life: float | None = Field(
         None, description="Half-life of the weight average as a share of the images seen, instead of the preset's."
@@ -117,11 +119,11 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
 
 def train(config: TrainConfig) -> TrainResult:
-    """Train a generator on the training part of a source; resumable, on any number of processes.
+    """Train a generator on the training part of a source; resumable, a DDPM on any number of processes.
 
     Raises:
         InputError: For impossible settings, or if the folder holds another training.
-        TrainingError: If the loss is no longer a number, or has risen far above what it was.
+        TrainingError: If the loss is no longer a number, has risen far above what it was, or a discriminator has won.
     """
     if not is_main_process():
         stderr.quiet = True
@@ -132,7 +134,8 @@ def train(config: TrainConfig) -> TrainResult:
     log(
         f"{config.model} preset {plan.preset} ({choices}): {plan.parameters / 1e6:.2f} M parameters, {len(images)} "
         f"images of {len(images.class_names)} classes; {plan.images:,} images to be shown in {plan.steps} steps of "
-        f"{plan.batch_size} on {runtime.device} in {runtime.precision}{', compiled' if runtime.compiled else ''}"
+        f"{plan.batch_size * plan.batches_per_step} on {runtime.device} in {runtime.precision}"
+        f"{', compiled' if runtime.compiled else ''}"
     )
     if is_main_process():
         config.save(config.out)
@@ -210,12 +213,23 @@ class _Job:
 
     def monitored(self) -> TrainRequest:
         """The request, with a judge trained for it if samples are to be measured."""
-        if self.request.monitor_every is None or not is_main_process():  # only the first looks at samples
-            return self.request
+        request = self.request
+        if request.monitor_every is None or not is_main_process():  # only the first looks at samples
+            if self.plan.watch_every is not None:
+                log(
+                    f"fewer than {MIN_REFERENCE} validation images: samples are not measured, the last weights are kept"
+                )
+            return request
+        if _is_complete(self.config, self.plan):
+            return request
         runtime = self.request.runtime
         judge = Judge.trained(self.splits, runtime, steps=_JUDGE_STEPS if runtime.device == "cuda" else None)
         log(f"the judge of samples classifies {100 * judge.validation_accuracy:.1f} % of the validation images right")
         return replace(self.request, monitor=judge.figures)
+
+
+def _is_complete(config: TrainConfig, plan: TrainPlan) -> bool:
+    return (config.out / CARD_NAME).is_file() and read_card(config.out).training.images_seen >= plan.images
 
 
 def _state_to_resume(config: TrainConfig) -> Path | None:
@@ -240,4 +254,4 @@ def _check_out(config: TrainConfig, own: Path) -> None:
             f"{config.out} already holds a training; continue it with --resume auto, or choose another --out"
         )
     if config.resume == "auto" and is_checkpoint and not own.exists():
-        raise InputError(f"{config.out} holds a finished checkpoint without training state; choose another --out")
+        raise InputError(f"{config.out} holds a checkpoint without training state; choose another --out")

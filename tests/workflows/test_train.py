@@ -227,7 +227,7 @@ def test_grids_come_every_so_many_images_and_after_the_last(tmp_path: Path) -> N
 
 def test_samples_are_measured_every_so_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Judge.trained
-    monkeypatch.setattr(Judge, "trained", lambda splits, runtime: original(splits, runtime, steps=2))
+    monkeypatch.setattr(Judge, "trained", lambda splits, runtime, steps: original(splits, runtime, steps=2))
     monkeypatch.setattr(watch, "_MONITORED_IMAGES", 20)
     train(tiny(tmp_path / "run", images=20, watch_every=8))
     [log] = (tmp_path / "run" / "logs").glob("*/metrics.csv")
@@ -262,9 +262,16 @@ def test_long_trainings_on_a_gpu_are_compiled_and_measured_unless_told_otherwise
     monkeypatch.setattr(type(load_backend("ddpm")), "train", lambda _, request: given.append(request))
     monkeypatch.setattr(module, "read_card", lambda _: read_card(packaged_checkpoints()["ddpm-digits"]))
     judge = Judge(CifarResNet(3, 1, 10), 0.9, torch.zeros(1, 64))
-    monkeypatch.setattr(Judge, "trained", lambda *_: judge)
+    steps: list[int] = []
+
+    def trained(*_: object, **asked: int) -> Judge:
+        steps.append(asked["steps"])
+        return judge
+
+    monkeypatch.setattr(Judge, "trained", trained)
     for out, chosen in (("auto", {}), ("off", {"compile": False}), ("on", {"compile": True, "watch_every": "10"})):
         train(tiny(tmp_path / out, images=images, device="cuda", **chosen))
     assert [request.runtime.compiled for request in given] == [compiles, False, True]
     assert [request.monitor_every for request in given] == [given[0].budget // 20, given[0].budget // 20, 10]
     assert all(request.monitor == judge.figures for request in given)
+    assert steps == [2000] * 3  # a GPU can afford a better judge

@@ -67,7 +67,7 @@ def policy(words: str) -> list[Change]:
     if words == "none":
         return []
     changes = []
-    for word in words.split(","):
+    for word in (each.strip() for each in words.split(",")):
         if word not in CHANGES:
             known = ", ".join(CHANGES)
             raise InputError(f"--diffaugment takes none or a list of {known} with commas between them, found {words!r}")

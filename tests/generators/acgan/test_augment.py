@@ -60,7 +60,7 @@ def test_colour_keeps_the_places_of_light_and_dark() -> None:
 
 
 def test_policy_names_changes_in_order() -> None:
-    assert policy("cutout,colour") == [cutout, colour]
+    assert policy("cutout,colour") == policy("cutout, colour") == [cutout, colour]
     assert policy("none") == []
     source = images()
     assert augment(source, [], generator_for(0)) is source
