@@ -4,7 +4,8 @@
 
 Everything of a part runs in turn, in one process, on 32x32 images of noise (speed does not depend on what they show):
 
-- `train_vs_eager_ratio`: the training of `synthaug train` against a plain loop in fp32, with the same networks,
+- `train_vs_eager_ratio`: the training step of `synthaug train` (without what looks at samples now and then) against a
+  plain loop in fp32, with the same networks,
   losses, numbers of steps and Adam, batches cut from a tensor of floats, and a weight average.
 - `sample_vs_forward_ratio`: images per second of sampling (noise of each image's own seed, evaluation, uint8) as a
   share of those of the generator's evaluation alone.
@@ -53,7 +54,7 @@ def networks(preset: presets.Preset) -> tuple[Any, Any]:
 
 
 def ours(images: LabelledImages, preset: presets.Preset, runtime: Runtime, steps: int) -> list[float]:
-    """Seconds of each step of the generator, of the same training that `synthaug train` runs."""
+    """Seconds of each step of the generator, of the training that `synthaug train` runs, without monitors and logs."""
     preset = replace(preset, images=steps * preset.images_per_step)
     task = ACGANTask(*networks(preset), images, preset, allows_flip=True, seed=0, runtime=runtime)
     times: list[float] = []
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=10, help="steps of the generator in a round; the first not counted"
     )
-    parser.add_argument("--count", type=int, default=500, help="images of a batch that an ACGAN draws")
+    parser.add_argument("--count", type=int, default=256, help="images of a batch that an ACGAN draws")
     parser.add_argument("--ddpm-count", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
