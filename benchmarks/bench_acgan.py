@@ -5,8 +5,8 @@
 Everything of a part runs in turn, in one process, on 32x32 images of noise (speed does not depend on what they show):
 
 - `train_vs_eager_ratio`: the training step of `synthaug train` (without what looks at samples now and then) against a
-  plain loop in fp32, with the same networks,
-  losses, numbers of steps and Adam, batches cut from a tensor of floats, and a weight average.
+  plain loop in fp32, with the same networks, losses, numbers of steps and Adam, batches cut from a tensor of floats,
+  and a weight average.
 - `sample_vs_forward_ratio`: images per second of sampling (noise of each image's own seed, evaluation, uint8) as a
   share of those of the generator's evaluation alone.
 - `acgan_vs_ddpm_images_per_second_ratio`: sampling with the defaults of both, by the presets named.
