@@ -164,7 +164,8 @@ def acgan_table() -> str:
     for preset in ("resnet", "reacgan-large"):
         if photographs := result(f"cifar10_acgan_{preset}"):
             figures = photographs["figures"]
-            lines.append(row(f"`{preset}`", name, figures["training_seconds"], figures, "generated"))
+            where = "CPU" if " threads in " in photographs["method"] else "GPU"
+            lines.append(row(f"`{preset}`, {where}", name, figures["training_seconds"], figures, "generated"))
     if figures:
         lines.append(row("real validation images", name, None, figures, "real"))
     return "\n".join(lines)
