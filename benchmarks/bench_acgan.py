@@ -11,7 +11,7 @@ Everything of a part runs in turn, in one process, on 32x32 images of noise (spe
   share of those of the generator's evaluation alone.
 - `acgan_vs_ddpm_images_per_second_ratio`: sampling with the defaults of both, by the presets named.
 
-Writes results/bench_acgan_training.json and results/bench_acgan_sampling.json.
+Writes results/bench_acgan_training_PRESET.json and results/bench_acgan_sampling.json.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def measure_training(options: argparse.Namespace, preset: presets.Preset, runtim
     """Measures both loops and writes the result."""
     steps = training(options, preset, runtime)
     write_result(
-        "bench_acgan_training",
+        f"bench_acgan_training_{options.preset}",
         f"Preset {options.preset}, 32x32 RGB, batches of {preset.batch_size}, {preset.discriminator_steps} "
         f"discriminator steps for each of the generator, {runtime.precision}; the eager loop in fp32. Medians of "
         f"{options.rounds} rounds in turn.",

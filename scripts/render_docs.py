@@ -95,7 +95,16 @@ SPEEDS = (
         "bench_sampling_speed",
         "vs_lucidrains_ratio",
     ),
-    ("ACGAN training vs the same networks in a plain fp32 loop", "bench_acgan_training", "train_vs_eager_ratio"),
+    (
+        "ACGAN training (`reacgan`) in bf16 vs the same networks in a plain fp32 loop",
+        "bench_acgan_training_reacgan",
+        "train_vs_eager_ratio",
+    ),
+    (
+        "ACGAN training (`resnet`) in fp32 vs the same networks in a plain fp32 loop",
+        "bench_acgan_training_resnet",
+        "train_vs_eager_ratio",
+    ),
     ("ACGAN sampling vs its network's evaluation alone", "bench_acgan_sampling", "sample_vs_forward_ratio"),
     (
         "images drawn a second, ACGAN vs DDPM, default settings",
