@@ -89,7 +89,10 @@ def test_options_are_resolved(
         ({"label_dropout": -0.1}, "--label-dropout must lie in"),
         ({"dropout": 1.0}, r"--dropout must lie in \[0, 1\), found 1.0"),
         ({"preset": "huge"}, "unknown DDPM preset 'huge'; known: base, cpu, digits, large, small"),
-        ({"options": {"temperature": 1.0}}, "no option 'temperature'; known: objective, schedule, min_snr"),
+        (
+            {"options": {"temperature": 1.0}},
+            "--temperature is not for ddpm, leave it out; its own choices are --objective ",
+        ),
         ({"options": {"objective": "x0"}}, "unknown objective or schedule: x0, cosine"),
         ({"options": {"schedule": "sigmoid"}}, "unknown objective or schedule: epsilon, sigmoid"),
         ({"options": {"objective": "edm", "min_snr": 5.0}}, "--min-snr weighs epsilon and v"),
