@@ -12,7 +12,7 @@ from synthaug.core.seeding import SampleNoise
 from synthaug.data.splits import Splits
 from synthaug.generators.base import TrainRequest, load_backend
 
-BATCH, STEPS = 8, 510  # one more than the steps after which an ACGAN's discriminator is looked at
+BATCH, STEPS = 8, 510  # more than an ACGAN remembers losses of its discriminator
 
 
 @pytest.mark.gpu
