@@ -21,7 +21,33 @@ MAX_PIXELS = 64 * 1024 * 1024
 
 def to_network(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
     """Maps uint8 [0, 255] to float32 [-1, 1]."""
-    return images.to(torch.float32) / 127.5 - 1.0
+    return images.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def standardise(
+    images: UInt8[Tensor, "*n c h w"], mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]
+) -> Float[Tensor, "*n c h w"]:
+    """Maps uint8 to float32 with the given mean and standard deviation, in units of uint8, taken to 0 and 1.
+
+    Args:
+        images: uint8 in [0, 255].
+        mean: Of each channel, on the device of the images.
+        deviation: Of each channel, above 0.
+    """
+    return images.to(torch.float32).sub_(mean.view(-1, 1, 1)).div_(deviation.view(-1, 1, 1))
+
+
+def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """Mean and standard deviation of each channel over all pixels, in units of uint8.
+
+    A channel of one value only has the deviation 1, so that it can be divided by.
+    """
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]).double()
+    values = torch.arange(256, dtype=torch.float64)
+    mean = (counts * values).sum(1) / counts.sum(1)
+    variance = (counts * (values - mean[:, None]) ** 2).sum(1) / counts.sum(1)
+    deviation = torch.where(variance > 0, variance.sqrt(), 1.0)
+    return mean.float(), deviation.float()
 
 
 def to_storage(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:
@@ -129,6 +155,45 @@ def decode_image(data: bytes, *, name: str, formats: Sequence[str] = ("PNG",)) -
         raise
     except Exception as error:  # what Pillow's readers raise depends on which byte misleads them
         raise InputError(f"{name}: damaged or truncated image ({error})") from error
+
+
+def decode_pixels(
+    data: bytes, channels: int, *, name: str, formats: Sequence[str] = ("PNG",)
+) -> UInt8[Tensor, "{channels} h w"]:
+    """The pixels of one encoded picture as grey (1 channel) or RGB (3 channels): `decode_image`, sooner.
+
+    Plain PNGs, as shards hold them, are decoded by OpenCV, which takes less than half the time and lets other threads
+    go on.
+
+    Raises:
+        InputError: As `decode_image`.
+    """
+    if _is_plain_png(data, channels) and _has_intact_chunks(data):
+        import cv2
+
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if array is not None:
+            return torch.from_numpy(array[None] if channels == 1 else array[:, :, ::-1].transpose(2, 0, 1).copy())
+    return from_pil(decode_image(data, name=name, formats=formats), channels)
+
+
+def _is_plain_png(data: bytes, channels: int) -> bool:
+    """Whether this is a PNG of 8 bits a channel and as many channels, of acceptable size, that says nothing else.
+
+    Anything that would change what the pixels mean (an orientation, a transparent colour, a palette) is not plain.
+    """
+    if not data.startswith(_PNG_SIGNATURE) or len(data) < _AFTER_IHDR or data[12:16] != b"IHDR":
+        return False
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    if (depth, colour, interlaced) != (8, 0 if channels == 1 else 2, 0) or not 0 < width * height <= MAX_PIXELS:
+        return False
+    start = _AFTER_IHDR
+    while start + 8 <= len(data):
+        kind, end = data[start + 4 : start + 8], start + 12 + int.from_bytes(data[start : start + 4], "big")
+        if kind not in (b"IDAT", b"IEND", b"iTXt") or (kind == b"iTXt" and b"tiff:Orientation" in data[start:end]):
+            return False
+        start = end
+    return True
 
 
 def _has_intact_chunks(data: bytes) -> bool:

@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.pixels import from_pil
 from synthaug.shards.find import ShardFile, shards_of
-from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, iterate_shard
+from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardSample, iterate_shard
 
 
 class StreamedSample(NamedTuple):
@@ -123,9 +123,16 @@ class ShardDataset(IterableDataset[StreamedSample]):
                 if number % divisor != remainder:
                     continue
                 try:
-                    picture = sample.decode(shard)
+                    pixels = _pixels(sample, shard, channels)
                 except DamageError as error:
                     self.damage.found(error)
                     continue
-                yield StreamedSample(from_pil(picture, channels or len(picture.getbands())), sample.label, sample.key)
+                yield StreamedSample(pixels, sample.label, sample.key)
         self.damage.report(self._name)
+
+
+def _pixels(sample: ShardSample, shard: ShardFile, channels: int | None) -> UInt8[Tensor, "c h w"]:
+    if channels is not None:
+        return sample.pixels(shard, channels)
+    picture = sample.decode(shard)
+    return from_pil(picture, len(picture.getbands()))

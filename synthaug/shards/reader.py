@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from jaxtyping import UInt8
 from PIL import Image
+from torch import Tensor
 
 from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.folders import folder_at
-from synthaug.core.pixels import decode_image, fit_square, from_pil
+from synthaug.core.pixels import decode_image, decode_pixels, fit_square, from_pil
 from synthaug.core.types import LabelledImages
 from synthaug.shards.find import ShardFile, promised_shards
 from synthaug.shards.manifest import Manifest
-from synthaug.shards.tar import iterate_members
+from synthaug.shards.tar import Member, iterate_members
 
 OnDamage = Literal["error", "skip"]
 _IMAGES = frozenset({"png", "webp", "jpg", "jpeg"})
@@ -37,6 +39,7 @@ class ShardSample:
         image: The encoded PNG, WebP or JPEG.
         suffix: Which of them.
         description: The encoded JSON, empty if there is none.
+        offset: Where in the shard the image begins, in bytes.
     """
 
     key: str
@@ -44,6 +47,7 @@ class ShardSample:
     image: bytes
     suffix: str
     description: bytes
+    offset: int
 
     def decode(self, shard: ShardFile) -> Image.Image:
         """The picture.
@@ -55,6 +59,26 @@ class ShardSample:
             return decode_image(self.image, name=f"{shard}: sample {self.key}", formats=_FORMATS)
         except InputError as error:
             raise DamageError(str(error)) from error
+
+    def pixels(self, shard: ShardFile, channels: int) -> UInt8[Tensor, "{channels} h w"]:
+        """The pixels of the picture, grey (1 channel) or RGB (3 channels).
+
+        Raises:
+            DamageError: If it is damaged, or holds too many pixels.
+        """
+        return decode_sample(self.image, channels, f"{shard}: sample {self.key}")
+
+
+def decode_sample(data: bytes, channels: int, name: str) -> UInt8[Tensor, "{channels} h w"]:
+    """The pixels of a shard's image from its encoded bytes.
+
+    Raises:
+        DamageError: If it is damaged, or holds too many pixels.
+    """
+    try:
+        return decode_pixels(data, channels, name=name, formats=_FORMATS)
+    except InputError as error:
+        raise DamageError(str(error)) from error
 
 
 @dataclass
@@ -113,7 +137,7 @@ def iterate_shard(
 
 
 def _whole_samples(shard: ShardFile, damage: Damage, classes: int) -> Iterator[ShardSample]:
-    group: dict[str, bytes] = {}
+    group: dict[str, Member] = {}
     current = ""
     with shard.folder.open(shard.name) as file:
         try:
@@ -127,7 +151,7 @@ def _whole_samples(shard: ShardFile, damage: Damage, classes: int) -> Iterator[S
                 current = key
                 if suffix in group:
                     raise DamageError(f"{shard}: {member.name!r} is there twice")
-                group[suffix] = member.data
+                group[suffix] = member
         except DamageError as error:
             damage.found(error)
         else:
@@ -135,7 +159,7 @@ def _whole_samples(shard: ShardFile, damage: Damage, classes: int) -> Iterator[S
                 yield from _whole(shard, current, group, damage, classes)
 
 
-def _whole(shard: ShardFile, key: str, group: dict[str, bytes], damage: Damage, classes: int) -> Iterator[ShardSample]:
+def _whole(shard: ShardFile, key: str, group: dict[str, Member], damage: Damage, classes: int) -> Iterator[ShardSample]:
     try:
         sample = _sample(shard, key, group, classes)
     except DamageError as error:
@@ -144,14 +168,15 @@ def _whole(shard: ShardFile, key: str, group: dict[str, bytes], damage: Damage, 
         yield sample
 
 
-def _sample(shard: ShardFile, key: str, group: dict[str, bytes], classes: int) -> ShardSample:
+def _sample(shard: ShardFile, key: str, group: dict[str, Member], classes: int) -> ShardSample:
     images = sorted(_IMAGES & group.keys())
     if len(images) != 1 or "cls" not in group:
         raise DamageError(f"{shard}: sample {key} lacks its {'cls' if images else 'image'}, or has several images")
-    text = group["cls"].strip()
+    text = group["cls"].data.strip()
     if not (text.isdigit() and len(text) < 10 and int(text) < classes):
         raise DamageError(f"{shard}: sample {key} has no class number in 0..{classes - 1}")
-    return ShardSample(key, int(text), group[images[0]], images[0], group.get("json", b""))
+    image, description = group[images[0]], group["json"].data if "json" in group else b""
+    return ShardSample(key, int(text), image.data, images[0], description, image.offset)
 
 
 def read_shards(

@@ -18,10 +18,17 @@ _EMPTY = bytes(BLOCK)
 
 
 class Member(NamedTuple):
-    """One file of an archive."""
+    """One file of an archive.
+
+    Attributes:
+        name: Its path in the archive.
+        data: Its content.
+        offset: Where in the archive the content begins, in bytes.
+    """
 
     name: str
     data: bytes
+    offset: int
 
 
 def header(name: str, size: int) -> bytes:
@@ -70,8 +77,10 @@ def iterate_members(file: Readable, name: str) -> Iterator[Member]:
     """
     last = "its beginning"
     override: dict[str, str] = {}
+    position = 0
     while True:
         block = file.read(BLOCK)
+        position += BLOCK
         if block == _EMPTY:
             if override:
                 raise DamageError(f"{name}: the member of the extended header after {last} is missing")
@@ -84,6 +93,7 @@ def iterate_members(file: Readable, name: str) -> Iterator[Member]:
         kind, size = block[156:157], _octal(block[124:136], name, last)
         if kind in b"xgL":
             data = _content(file, size, _MAX_EXTENDED_HEADER, name, f"an extended header after {last}")
+            position += size + -size % BLOCK
             if kind == b"x":
                 override |= _extended(data, name, last)
             elif kind == b"L":
@@ -95,7 +105,8 @@ def iterate_members(file: Readable, name: str) -> Iterator[Member]:
         size = int(override.pop("size", size))
         data = _content(file, size, MAX_MEMBER_BYTES, name, repr(path))
         override = {}
-        yield Member(path, data)
+        yield Member(path, data, position)
+        position += size + -size % BLOCK
         last = repr(path)
 
 

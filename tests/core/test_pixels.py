@@ -13,12 +13,15 @@ from PIL import Image, ImageOps
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import (
     MAX_PIXELS,
+    channel_statistics,
     decode_image,
+    decode_pixels,
     encode_png,
     encode_webp,
     fit_square,
     from_pil,
     grid,
+    standardise,
     to_network,
     to_pil,
     to_storage,
@@ -33,12 +36,18 @@ def file_of(picture: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def png_that_claims(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def png_of(width: int, height: int, colour: int, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 8 bits a channel with the given chunks between its first and its last."""
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), *more, (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+def png_that_claims(width: int, height: int) -> bytes:
+    return png_of(width, height, 0, (b"IDAT", zlib.compress(b"")))
 
 
 def test_every_stored_value_survives_the_network_range() -> None:
@@ -252,3 +261,93 @@ def test_a_picture_is_turned_as_its_camera_noted() -> None:
     upright = decode_image(buffer.getvalue(), name="x")
     assert upright.size == (2, 4)
     assert upright.getpixel((1, 0)) == 255
+
+
+def test_standardised_images_have_mean_zero_and_deviation_one(make_pixels) -> None:
+    images = make_pixels(20, 3, 8, 8) // torch.tensor([1, 2, 5], dtype=torch.uint8).view(-1, 1, 1)
+    mean, deviation = channel_statistics(images)
+    torch.testing.assert_close(mean, images.double().mean((0, 2, 3)).float())
+    torch.testing.assert_close(deviation, images.double().std((0, 2, 3), correction=0).float())
+    standard = standardise(images, mean, deviation)
+    torch.testing.assert_close(standard.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(standard.std((0, 2, 3), correction=0), torch.ones(3))
+
+
+def test_a_channel_of_one_value_is_standardised_to_zero() -> None:
+    images = torch.full((2, 1, 4, 4), 7, dtype=torch.uint8)
+    assert not standardise(images, *channel_statistics(images)).any()
+
+
+# --- the short way to a picture's pixels gives what the long one does ---
+
+
+def outcome(decode) -> torch.Tensor | None:
+    try:
+        return decode()
+    except InputError:
+        return None
+
+
+def assert_same_outcome(data: bytes, channels: int) -> torch.Tensor | None:
+    short = outcome(lambda: decode_pixels(data, channels, name="x", formats=FORMATS))
+    long = outcome(lambda: from_pil(decode_image(data, name="x", formats=FORMATS), channels))
+    assert (short is None) == (long is None)
+    assert short is None or torch.equal(short, long)
+    return short
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
+def test_every_kind_of_picture_has_the_same_pixels_either_way(mode: str, channels: int, make_pixels) -> None:
+    picture = to_pil(make_pixels(3, 9, 6))
+    picture = Image.new("I;16", (6, 9), 4660) if mode == "I;16" else picture.convert(mode)
+    for kind in ("TIFF",) if mode == "CMYK" else ("PNG", "TIFF"):
+        assert assert_same_outcome(file_of(picture, kind), channels) is not None
+
+
+def test_our_own_files_take_the_short_way(make_pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthaug.core.pixels.decode_image", lambda *_, **__: pytest.fail("the long way"))
+    for channels in (1, 3):
+        for xmp in (b"", b"<x:xmpmeta>made by a model</x:xmpmeta>"):
+            image = make_pixels(channels, 8, 8)
+            assert torch.equal(decode_pixels(encode_png(image, xmp=xmp), channels, name="x"), image)
+
+
+@pytest.mark.parametrize("note", [b'tiff:Orientation="6"', b""])
+def test_an_orientation_in_a_note_is_heeded(note: bytes, make_pixels) -> None:
+    image = make_pixels(3, 4, 8)
+    data = encode_png(image, xmp=b"<x:xmpmeta " + note + b"/>")
+    pixels = assert_same_outcome(data, 3)
+    assert pixels is not None
+    assert pixels.shape == ((3, 8, 4) if note else (3, 4, 8))
+
+
+def test_a_transparent_colour_changes_no_pixel(make_pixels) -> None:
+    image = make_pixels(1, 4, 4)
+    rows = b"".join(b"\0" + bytes(row) for row in image[0].tolist())
+    data = png_of(4, 4, 0, (b"tRNS", b"\0\x07"), (b"IDAT", zlib.compress(rows)))
+    assert assert_same_outcome(data, 1) is not None
+
+
+def test_files_whose_checksums_hold_but_not_their_contents_are_refused_either_way(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    chance = random.Random(0)
+    kinds = ("whole", "cut", "short", "long", "flipped", "in two")
+    refused = dict.fromkeys(kinds, 0)
+    for number in range(300):
+        channels, kind = (1, 3)[number % 2], kinds[number % 6]
+        rows = b"".join(bytes([chance.randrange(5)]) + chance.randbytes(8 * channels) for _ in range(8))
+        packed = bytearray(zlib.compress({"short": rows[:-5], "long": rows + b"more"}.get(kind, rows)))
+        if kind == "cut":
+            del packed[-9:]
+        if kind == "flipped":
+            packed[chance.randrange(len(packed))] ^= 1 << chance.randrange(8)
+        parts = (packed[:20], packed[20:]) if kind == "in two" else (packed,)
+        chunks = [(b"IDAT", bytes(part)) for part in parts]
+        found = assert_same_outcome(png_of(8, 8, 0 if channels == 1 else 2, *chunks), channels)
+        refused[kind] += found is None
+    assert refused["whole"] == refused["in two"] == 0
+    assert refused["cut"] == refused["short"] == 50
+    assert refused["flipped"] > 40
+    capfd.readouterr()  # what libpng says of them

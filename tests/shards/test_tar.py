@@ -119,7 +119,8 @@ class TestRefusing:
         for length in range(0, len(data), 100):
             members = iterate_members(io.BytesIO(data[:length]), "x.tar")
             found = list(itertools.islice(members, sum(length > end for end in ends)))
-            assert found == whole[: len(found)]
+            assert [(member.name, member.data) for member in found] == whole[: len(found)]
+            assert all(data[member.offset :].startswith(member.data) for member in found)
             with pytest.raises(DamageError, match=r"x\.tar: cut short"):
                 next(members)
 
