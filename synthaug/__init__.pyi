@@ -2,7 +2,11 @@ from .core.errors import DamageError, InputError, StorageError, SynthaugError, T
 from .core.runtime import Runtime
 from .core.types import LabelledImages, SplitRecord
 from .core.version import __version__
-from .data.datamodule import Batch, MixedDataModule
+from .data.amounts import Amount, FractionSchedule
+from .data.datamodule import MixedDataModule
+from .data.evaluation import EvaluationLoader
+from .data.loader import MixedLoader, mixed_loader
+from .data.mixture import Batch, Mixture, Synthetic
 from .data.sources import Source, load_source
 from .data.splits import Splits, make_splits
 from .generators.acgan.pipeline import ACGANPipeline
@@ -19,6 +23,7 @@ from .workflows.train import TrainConfig, TrainResult, train
 
 __all__ = [
     "ACGANPipeline",
+    "Amount",
     "Batch",
     "BenchConfig",
     "BenchSummary",
@@ -26,6 +31,8 @@ __all__ = [
     "ClassifyConfig",
     "ClassifyResult",
     "DamageError",
+    "EvaluationLoader",
+    "FractionSchedule",
     "GenerateConfig",
     "GenerateResult",
     "Generator",
@@ -34,6 +41,8 @@ __all__ = [
     "LabelledImages",
     "Manifest",
     "MixedDataModule",
+    "MixedLoader",
+    "Mixture",
     "Runtime",
     "SamplerSettings",
     "Source",
@@ -41,6 +50,7 @@ __all__ = [
     "Splits",
     "StorageError",
     "SynthaugError",
+    "Synthetic",
     "TrainConfig",
     "TrainResult",
     "TrainingError",
@@ -52,6 +62,7 @@ __all__ = [
     "load_backend",
     "load_source",
     "make_splits",
+    "mixed_loader",
     "read_set",
     "report",
     "train",

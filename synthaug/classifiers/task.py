@@ -9,28 +9,38 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from synthaug.classifiers.recipes import Recipe
+from synthaug.core.losses import weighted_cross_entropy
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
 from synthaug.core.training import fit
 
 _VALIDATIONS = 8
+#: From pixels to what networks see.
+Preparation = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n c h w"]]
 
 
 class LabelledBatch(Protocol):
     """What a step needs of a batch; more fields are ignored."""
 
     @property
-    def images(self) -> UInt8[Tensor, "n c h w"]:
-        """uint8 images."""
+    def images(self) -> Float[Tensor, "n c h w"]:
+        """Images as the network sees them."""
 
     @property
     def labels(self) -> Int64[Tensor, " n"]:
         """Class indices."""
+
+    @property
+    def targets(self) -> Float[Tensor, "n k"]:
+        """Class probabilities."""
+
+    @property
+    def weights(self) -> Float[Tensor, " n"]:
+        """How much each image counts in the loss."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +78,10 @@ class TrainedClassifier:
 
 
 class ClassifierTask(pl.LightningModule):
-    """Cross-entropy (the negative log-likelihood of a softmax) on uint8 batches, with a one-cycle learning rate.
+    """Cross-entropy (the negative log-likelihood of a softmax), with a one-cycle learning rate.
 
     Args:
-        network: From images in [-1, 1] to logits.
+        network: From images to logits.
         recipe: Optimiser and its numbers.
         steps: Optimiser steps in all.
     """
@@ -114,14 +124,15 @@ class ClassifierTask(pl.LightningModule):
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
-        logits = self.network(_prepared(batch.images))
-        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self._recipe.label_smoothing)
+        logits = self.network(_laid_out(batch.images))
+        smoothing = self._recipe.label_smoothing
+        loss = weighted_cross_entropy(logits, batch.targets, batch.weights, label_smoothing=smoothing)
         self._losses.append(loss.detach())
         return loss
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> None:
         """Collects which images are classified right."""
-        self._correct.append(self.network(_prepared(batch.images)).argmax(dim=1) == batch.labels)
+        self._correct.append(self.network(_laid_out(batch.images)).argmax(dim=1) == batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         """Notes the accuracy and keeps the weights if none were better."""
@@ -149,7 +160,7 @@ def train_classifier(
     Validates about eight times, at even distances and at the end.
 
     Args:
-        network: From images in [-1, 1] to logits.
+        network: From images to logits.
         datamodule: Gives training and validation batches.
         recipe: Optimiser, steps and their numbers.
         runtime: Device and precision.
@@ -178,18 +189,31 @@ def train_classifier(
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, images: UInt8[Tensor, "n c h w"], runtime: Runtime, *, batch_size: int = 512
+    network: nn.Module,
+    images: UInt8[Tensor, "n c h w"],
+    runtime: Runtime,
+    *,
+    preparation: Preparation = to_network,
+    batch_size: int = 512,
 ) -> Float[Tensor, "n classes"]:
-    """Class probabilities of each image, on the CPU."""
+    """Class probabilities of each image, on the CPU.
+
+    Args:
+        network: From images to logits.
+        images: As they are stored.
+        runtime: Device and precision.
+        preparation: From pixels to what the network sees, as in its training.
+        batch_size: Images in a batch.
+    """
     network = network.to(runtime.device).eval()
     parts = []
     for start in range(0, len(images), batch_size):
         block = images[start : start + batch_size].to(runtime.device)
         with runtime.autocast():
-            logits = network(_prepared(block))
+            logits = network(_laid_out(preparation(block)))
         parts.append(logits.float().softmax(dim=1).cpu())
     return torch.cat(parts)
 
 
-def _prepared(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    return to_network(images).contiguous(memory_format=torch.channels_last)
+def _laid_out(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    return images.contiguous(memory_format=torch.channels_last)

@@ -100,7 +100,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     help_text = field.description or ""
     if required:
         help_text += " (required)"
-    elif default is not None:
+    elif default not in (None, ()):
         help_text += f" (default: {default})"
     extra = field.json_schema_extra
     if isinstance(extra, dict) and (metavar := extra.get("argument")):

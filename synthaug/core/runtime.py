@@ -86,6 +86,28 @@ def _multiplies_bf16(device: Literal["cpu", "cuda"]) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory(device: torch.device | str = "cpu") -> int:
+    """Bytes that a new array on this device can take without pushing others out, as far as can be known."""
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                available = 1024 * int(line.split()[1])
+    with contextlib.suppress(OSError, ValueError):  # a container may have less than the machine
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        available = min(available, limit - used)
+    return max(0, available)
+
+
 def hardware() -> str:
     """One line naming the GPU, or the processor with the vector instructions that torch uses and its threads."""
     if torch.cuda.is_available():

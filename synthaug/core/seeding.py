@@ -26,6 +26,46 @@ def generator_for(*parts: int | str, device: torch.device | str = "cpu") -> torc
     return generator
 
 
+def sample_seeds(seed: int, positions: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
+    """Independent 64-bit seeds for positions in the stream of `seed`: the same whatever else is asked for, and where.
+
+    A counter-based generator (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3") whose bijection is
+    the finaliser of SplitMix64 (Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators").
+
+    Args:
+        seed: Any integer; only its last 64 bits count.
+        positions: On any device; the seeds are made there.
+    """
+    start = _scramble(torch.tensor([_signed(seed)]))
+    return _scramble((positions + 1).mul_(_GOLDEN).add_(int(start)))
+
+
+def uniforms(seeds: Int64[Tensor, " n"], count: int) -> Float[Tensor, "n count"]:
+    """Uniform float32 in [0, 1): the first `count` numbers of the SplitMix64 streams that start at `seeds`.
+
+    Row i depends on seeds[i] alone and column j on j, so neither the other rows nor `count` change a number.
+    """
+    steps = torch.arange(1, count + 1, device=seeds.device).mul_(_GOLDEN)
+    bits = _scramble(seeds[:, None] + steps)
+    return (bits >> 40).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)
+
+
+def _signed(value: int) -> int:
+    """The last 64 bits of an integer, as int64 holds them."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_FACTORS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
+
+
+def _scramble(bits: Int64[Tensor, "*n"]) -> Int64[Tensor, "*n"]:
+    """The finaliser of SplitMix64, in place; products wrap around, and the masks make the shifts logical."""
+    bits.bitwise_xor_((bits >> 30).bitwise_and_(2**34 - 1)).mul_(_FACTORS[0])
+    bits.bitwise_xor_((bits >> 27).bitwise_and_(2**37 - 1)).mul_(_FACTORS[1])
+    return bits.bitwise_xor_((bits >> 31).bitwise_and_(2**33 - 1))
+
+
 @contextlib.contextmanager
 def global_stream(*parts: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
     """Lets what asks the global generators, such as dropout, draw from the stream of `parts`; they are put back."""

@@ -1,155 +1,135 @@
-"""Real and synthetic images as one Lightning DataModule, held in memory and augmented as batches on the device."""
+"""Real and synthetic images as one Lightning DataModule."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from jaxtyping import Bool, Int64, UInt8
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from lightning.pytorch.callbacks import Callback
 
-from synthaug.core.errors import InputError
 from synthaug.core.types import LabelledImages
-from synthaug.data.batch_transforms import TRANSFORMS
-from synthaug.data.mixing import BatchPlan, MixedBatches
+from synthaug.data.evaluation import EvaluationLoader
+from synthaug.data.loader import MixedLoader
+from synthaug.data.mixture import Mixture, SyntheticImages
+from synthaug.data.opened import OpenMixture, with_epochs
+from synthaug.data.preparation import Preparation
 from synthaug.data.splits import Splits
 
-
-class Batch(NamedTuple):
-    """What a training step receives.
-
-    Attributes:
-        images: uint8; `synthaug.core.pixels.to_network` makes them floats.
-        labels: Class indices.
-        is_synthetic: True where the image was generated.
-        transform_seed: Seed of this batch's augmentation.
-    """
-
-    images: UInt8[Tensor, "n c h w"]
-    labels: Int64[Tensor, " n"]
-    is_synthetic: Bool[Tensor, " n"]
-    transform_seed: int
-
-
-class _Resident(Dataset[Batch]):
-    """Gathers planned batches from images in memory."""
-
-    def __init__(self, real: LabelledImages, synthetic: LabelledImages | None) -> None:
-        self._real = real
-        self._synthetic = synthetic
-
-    def __getitem__(self, plan: BatchPlan) -> Batch:
-        images, labels = self._real.images[plan.real], self._real.labels[plan.real]
-        is_synthetic = torch.zeros(len(labels), dtype=torch.bool)
-        if self._synthetic is not None and len(plan.synthetic):
-            images = torch.cat([images, self._synthetic.images[plan.synthetic]])
-            labels = torch.cat([labels, self._synthetic.labels[plan.synthetic]])
-            is_synthetic = torch.cat([is_synthetic, torch.ones(len(plan.synthetic), dtype=torch.bool)])
-        return Batch(images, labels, is_synthetic, plan.transform_seed)
-
-
-class _Ready(Dataset[Batch]):
-    """Batches that are already made."""
-
-    def __init__(self, batches: list[Batch]) -> None:
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, position: int) -> Batch:
-        return self._batches[position]
+#: Name under which the synthetic share of each epoch is logged.
+OBSERVED = "synthetic_fraction"
 
 
 class MixedDataModule(pl.LightningDataModule):
-    """Mixes a real split with a synthetic set; validation and test are real only.
+    """Mixes a real split with synthetic sets; validation and test are real only.
+
+    Each process of a distributed training gets as many batches, and images of its own. The synthetic share of every
+    epoch is logged as `synthetic_fraction`. A Lightning checkpoint holds where in its epoch the training is, and a
+    training resumed from it goes on with the next batch.
 
     Args:
         splits: The real images.
-        synthetic: Generated images of the same classes, size and channels; None for real only.
-        synthetic_fraction: Share of each training batch that is synthetic, in [0, 1].
-        batch_size: Images per training batch, the same whatever is mixed.
-        transform: Preset of classic augmentation: `none` or `basic`.
-        seed: Seed of order and augmentation.
+        synthetic: Images in memory or shard sets, one or several, with or without amounts (`Synthetic`); None for real
+            images only.
+        mixture: How they are mixed, augmented and weighed.
+
+    Attributes:
+        splits: The real images.
+        loader: The training batches of the running training, or of the last one; None before.
 
     Raises:
-        InputError: If classes, sizes or channels differ, or a number is out of range.
+        InputError: If sets do not match the real images, amounts contradict each other, or a transform is unknown.
+        DamageError: If a set is damaged.
     """
 
     def __init__(
         self,
         splits: Splits,
-        synthetic: LabelledImages | None = None,
-        *,
-        synthetic_fraction: float = 0.0,
-        batch_size: int = 128,
-        transform: str = "basic",
-        seed: int = 0,
+        synthetic: SyntheticImages | Sequence[SyntheticImages] | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         super().__init__()
-        if synthetic is not None:
-            check_same_classes(splits.train, synthetic)
         self.splits = splits
-        self._transform = TRANSFORMS.get(transform)
-        self._batch_size = batch_size
-        self._dataset = _Resident(splits.train, synthetic)
-        self.batches = MixedBatches(
-            real_count=len(splits.train),
-            synthetic_count=0 if synthetic is None else len(synthetic),
-            batch_size=batch_size,
-            synthetic_fraction=synthetic_fraction,
-            seed=seed,
-        )
+        self.loader: MixedLoader | None = None
+        self._opened = OpenMixture.of(splits, synthetic, mixture or Mixture())
+        self._state: dict[str, Any] | None = None
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Mixed batches, in an order that depends on (seed, epoch)."""
-        return DataLoader(self._dataset, batch_size=None, sampler=self.batches)
+    @property
+    def preparation(self) -> Preparation:
+        """From pixels to what networks see, for images that come from elsewhere."""
+        return self._opened.preparation
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    @property
+    def synthetic_count(self) -> int:
+        """Images of all synthetic sets together."""
+        return sum(len(pool) for pool in self._opened.pools[1:])
+
+    def setup(self, stage: str) -> None:
+        """Has the observed synthetic share logged."""
+        trainer: Any = self.trainer  # whose callbacks are not declared
+        if trainer is not None and not any(isinstance(one, _LogFraction) for one in trainer.callbacks):
+            trainer.callbacks.append(_LogFraction())
+
+    def train_dataloader(self) -> MixedLoader:
+        """Mixed batches on the trainer's device; of the trainer's epoch, if there is one."""
+        trainer = self.trainer
+        opened = self._opened
+        if trainer is None:
+            self.loader = MixedLoader(opened)
+        else:
+            rank, world_size = trainer.global_rank, trainer.world_size
+            opened = with_epochs(opened, _epochs_of(trainer, opened.steps(world_size)))
+            self.loader = MixedLoader(opened, device=self._device(), rank=rank, world_size=world_size)
+            self.loader.set_epoch(trainer.current_epoch)
+        if self._state is not None:
+            self.loader.load_state_dict(self._state)
+            self._state = None
+        return self.loader
+
+    def val_dataloader(self) -> EvaluationLoader:
         """Real validation images in their order."""
-        return self._in_order(self.splits.validation)
+        return self._evaluation(self.splits.validation)
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> EvaluationLoader:
         """Real test images in their order."""
-        return self._in_order(self.splits.test)
+        return self._evaluation(self.splits.test)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augments training batches, on the device they are on."""
-        if self.trainer is None or not self.trainer.training:
-            return batch
-        return self.augment(batch)
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training batches are; a part of Lightning's checkpoints."""
+        return {} if self.loader is None else self.loader.state_dict()
 
-    def augment(self, batch: Batch) -> Batch:
-        """The batch with classic augmentation, the same for the same `transform_seed`."""
-        generator = torch.Generator(batch.images.device).manual_seed(batch.transform_seed)
-        return batch._replace(images=self._transform(batch.images, generator, self.splits.allows_flip))
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lets the next training go on from there.
 
-    def _in_order(self, part: LabelledImages) -> DataLoader[Batch]:
-        size = max(self._batch_size, 256)
-        batches = []
-        for start in range(0, len(part), size):
-            labels = part.labels[start : start + size]
-            is_synthetic = torch.zeros(len(labels), dtype=torch.bool)
-            batches.append(Batch(part.images[start : start + size], labels, is_synthetic, 0))
-        return DataLoader(_Ready(batches), batch_size=None)
+        Raises:
+            InputError: When that training begins, if it mixes other images or takes another number in a step.
+        """
+        self._state = state_dict or None
 
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
-def check_same_classes(real: LabelledImages, synthetic: LabelledImages) -> None:
-    """Refuses a synthetic set that does not match the real images.
-
-    Raises:
-        InputError: Naming what differs.
-    """
-    if synthetic.class_names != real.class_names:
-        raise InputError(
-            f"synthetic and real classes must be the same and in the same order: {synthetic.name} has "
-            f"{list(synthetic.class_names)}, {real.name} has {list(real.class_names)}"
+    def _evaluation(self, images: LabelledImages) -> EvaluationLoader:
+        trainer = self.trainer
+        rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        size = max(self._opened.mixture.batch_size, 256)
+        return EvaluationLoader(
+            images, self.preparation, batch_size=size, device=self._device(), rank=rank, world_size=world_size
         )
-    if synthetic.images.shape[1:] != real.images.shape[1:]:
-        raise InputError(
-            f"synthetic and real images must have the same shape: {synthetic.name} has "
-            f"{tuple(synthetic.images.shape[1:])}, {real.name} has {tuple(real.images.shape[1:])} (channels, height, "
-            "width)"
-        )
+
+
+def _epochs_of(trainer: pl.Trainer, steps_per_epoch: int) -> int | None:
+    """How many epochs a trainer will run, if it is limited."""
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        return trainer.max_epochs
+    return -(-trainer.max_steps // steps_per_epoch) if trainer.max_steps > 0 else None
+
+
+class _LogFraction(Callback):
+    """Logs the share of synthetic images among those trained on, epoch by epoch."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loader = getattr(getattr(trainer, "datamodule", None), "loader", None)
+        if isinstance(loader, MixedLoader):
+            pl_module.log(OBSERVED, loader.observed_fraction, sync_dist=True)

@@ -1,94 +1,116 @@
-"""Which real and which synthetic images make up each batch; a pure function of (seed, epoch, batch)."""
+"""Which real and which synthetic image fills each slot of each epoch; a pure function of (seed, epoch, slot)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
-from jaxtyping import Int64
+import torch
+from jaxtyping import Bool, Int64
 from torch import Tensor
-from torch.utils.data import Sampler
 
-from synthaug.core.errors import InputError
-from synthaug.core.seeding import IndexStream, derive_seed
+from synthaug.core.seeding import generator_for
+from synthaug.data.amounts import FractionSchedule, simple_fraction
+from synthaug.data.order import ShuffledOrder
+
+Batching = Literal["stratified", "random"]
+
+
+class Slots(NamedTuple):
+    """Which image fills each of some slots.
+
+    Attributes:
+        sources: 0 for real images, 1 and up for the synthetic sets in their order.
+        indices: Position of each image in its source.
+        positions: Number of each slot, counted from the first epoch on; differs in every slot of every epoch.
+    """
+
+    sources: Int64[Tensor, " n"]
+    indices: Int64[Tensor, " n"]
+    positions: Int64[Tensor, " n"]
 
 
 @dataclass(frozen=True)
-class BatchPlan:
-    """One batch before its pixels are fetched.
+class MixturePlan:
+    """The slots of one epoch after another, of `epoch_slots` each.
+
+    Real images come from an endless sequence of passes, so none is seen twice before all have been seen; so do those of
+    every synthetic set. Within an epoch, n slots in a row hold n times the synthetic share, rounded up or down
+    (`stratified`), or what chance gives (`random`); the whole epoch holds its share in both, to the nearest image.
 
     Attributes:
-        real: Positions in the real training images.
-        synthetic: Positions in the synthetic set.
-        transform_seed: Seed of this batch's augmentation; differs in every batch of every epoch.
+        orders: Order of the real images, then of each synthetic set.
+        weights: Share of each synthetic set among the synthetic images; their sum is 1.
+        schedule: Synthetic share of each epoch.
+        epochs: Number of epochs, if the share changes.
+        epoch_slots: Slots in an epoch.
+        batching: How slots are given to real and synthetic images.
+        seed: Seed of all orders.
     """
 
-    real: Int64[Tensor, " r"]
-    synthetic: Int64[Tensor, " s"]
-    transform_seed: int
+    orders: tuple[ShuffledOrder, ...]
+    weights: tuple[Fraction, ...]
+    schedule: FractionSchedule
+    epochs: int | None
+    epoch_slots: int
+    batching: Batching
+    seed: int
+
+    def synthetic_slots(self, epoch: int) -> int:
+        """How many slots of an epoch are synthetic."""
+        return _before(self.schedule.at(epoch, self.epochs), self.epoch_slots)
+
+    def slots(self, epoch: int, place: Int64[Tensor, " n"]) -> Slots:
+        """What fills the slots number `place`, in [0, epoch_slots), of an epoch."""
+        if self.batching == "random":
+            is_synthetic, synthetic = _shuffled(self.epoch_slots, self.synthetic_slots(epoch), self.seed, epoch)
+            is_synthetic, synthetic = is_synthetic[place], synthetic[place]
+        else:
+            share = self.schedule.at(epoch, self.epochs)
+            synthetic = _before_each(share, place)
+            is_synthetic = _before_each(share, place + 1) > synthetic
+        former = self._synthetic_before(epoch)
+        ordinal = place - synthetic + (epoch * self.epoch_slots - former)  # of real images, over all epochs
+        source = torch.zeros_like(place)
+        rest = torch.nonzero(is_synthetic).flatten()
+        among = synthetic[rest] + former  # synthetic images before each, over all epochs
+        left = Fraction(1)
+        for number, weight in enumerate(self.weights, start=1):
+            share = simple_fraction(weight / left) if weight < left else Fraction(1)
+            before = _before_each(share, among)
+            is_next = _before_each(share, among + 1) > before
+            source[rest[is_next]], ordinal[rest[is_next]] = number, before[is_next]
+            rest, among, left = rest[~is_next], (among - before)[~is_next], left - weight
+        index = torch.empty_like(place)
+        for number, order in enumerate(self.orders):
+            chosen = torch.nonzero(source == number).flatten()
+            if len(chosen):
+                index[chosen] = order.at(ordinal[chosen])
+        return Slots(source, index, place + epoch * self.epoch_slots)
+
+    def _synthetic_before(self, epoch: int) -> int:
+        if self.schedule.is_constant:
+            return epoch * self.synthetic_slots(0)
+        return sum(self.synthetic_slots(former) for former in range(epoch))
 
 
-def synthetic_share(batch_size: int, synthetic_fraction: float) -> int:
-    """How many images of a batch are synthetic: the nearest whole number.
-
-    Raises:
-        InputError: If the fraction is outside [0, 1], or above 0 and still comes to no image at all.
-    """
-    if not 0.0 <= synthetic_fraction <= 1.0:
-        raise InputError(f"--synthetic-fraction must lie in [0, 1], found {synthetic_fraction}")
-    count = round(batch_size * synthetic_fraction)
-    if synthetic_fraction > 0.0 and count == 0:
-        raise InputError(
-            f"--synthetic-fraction {synthetic_fraction} of {batch_size} images is less than one synthetic image per "
-            "batch; give a larger fraction or batch size"
-        )
-    return count
+def _before(share: Fraction, slots: int) -> int:
+    """How many of the first `slots` slots belong to a source with this share: the nearest whole number."""
+    return (2 * slots * share.numerator + share.denominator) // (2 * share.denominator)
 
 
-class MixedBatches(Sampler[BatchPlan]):
-    """The batches of one epoch after another, each with exactly the same share of synthetic images.
+def _before_each(share: Fraction, slots: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
+    return (2 * share.numerator * slots + share.denominator) // (2 * share.denominator)
 
-    An epoch has the length of the real set alone, `ceil(real / batch_size)` batches, whatever is mixed in. Real images
-    come from an endless sequence of permutations, so none is seen twice before all have been seen; likewise synthetic.
 
-    Attributes:
-        real_per_batch: Real images in each batch.
-        synthetic_per_batch: Synthetic images in each batch.
-    """
-
-    def __init__(
-        self, *, real_count: int, synthetic_count: int, batch_size: int, synthetic_fraction: float, seed: int
-    ) -> None:
-        if batch_size < 1:
-            raise InputError(f"the batch size must be at least 1, found {batch_size}")
-        if synthetic_fraction > 0.0 and synthetic_count == 0:
-            raise InputError("a synthetic fraction above 0 needs a synthetic set, found none")
-        if real_count == 0:
-            raise InputError("at least one real training image is needed, found none")
-        self.synthetic_per_batch = synthetic_share(batch_size, synthetic_fraction)
-        self.real_per_batch = batch_size - self.synthetic_per_batch
-        self._real = IndexStream(real_count, seed, "real")
-        self._synthetic = IndexStream(max(1, synthetic_count), seed, "synthetic")
-        self._seed = seed
-        self._epoch = 0
-        self._length = -(-real_count // batch_size)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration gives; Lightning calls this."""
-        self._epoch = epoch
-
-    def batch(self, position: int) -> BatchPlan:
-        """The batch at `position`, counted from the start of epoch 0."""
-        return BatchPlan(
-            self._real.slice(position * self.real_per_batch, self.real_per_batch),
-            self._synthetic.slice(position * self.synthetic_per_batch, self.synthetic_per_batch),
-            derive_seed("transform", self._seed, position),
-        )
-
-    def __iter__(self) -> Iterator[BatchPlan]:
-        start = self._epoch * self._length
-        for position in range(start, start + self._length):
-            yield self.batch(position)
+@functools.lru_cache(maxsize=2)
+def _shuffled(
+    slots: int, synthetic: int, seed: int, epoch: int
+) -> tuple[Bool[Tensor, " slots"], Int64[Tensor, " slots"]]:
+    """Which slots are synthetic in an epoch that is shuffled as a whole, and how many are before each."""
+    order = torch.randperm(slots, generator=generator_for("slots", seed, epoch))
+    is_synthetic = torch.zeros(slots, dtype=torch.bool)
+    is_synthetic[order[:synthetic]] = True
+    return is_synthetic, is_synthetic.cumsum(0) - is_synthetic.long()

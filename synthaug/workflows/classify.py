@@ -20,16 +20,13 @@ from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime, environment
 from synthaug.core.seeding import derive_seed
 from synthaug.core.storage import check_folder, write_bytes, write_json
-from synthaug.core.types import LabelledImages, SplitRecord
-from synthaug.data.batch_transforms import TRANSFORMS
-from synthaug.data.datamodule import MixedDataModule, check_same_classes
-from synthaug.data.splits import Splits, leak
+from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.mixture import Mixture, Synthetic
+from synthaug.data.opened import check_mixture
+from synthaug.data.splits import Splits
 from synthaug.metrics.agreement import Agreement, agreement
-from synthaug.shards.manifest import Manifest
-from synthaug.shards.plan import GeneratorRecord
-from synthaug.shards.reader import read_set
-from synthaug.shards.verify import verify_set
-from synthaug.workflows.config import DataConfig, Location
+from synthaug.workflows.config import DataConfig
+from synthaug.workflows.mixtures import MixtureConfig, open_sets_of
 
 
 class RecipeConfig(DataConfig):
@@ -62,18 +59,10 @@ class RecipeConfig(DataConfig):
         return recipe
 
 
-class ClassifyConfig(RecipeConfig):
+class ClassifyConfig(RecipeConfig, MixtureConfig):
     """Settings of `synthaug classify`; the field descriptions are the help texts."""
 
     out: Path | None = Field(None, description="Folder for the classifier; nothing is saved if not given.")
-    transform: str = Field("basic", description="Classic augmentation: none or basic.")
-    synthetic: Location | None = Field(None, description="A synthetic shard set to mix in, a folder or URL.")
-    synthetic_fraction: float | None = Field(
-        None, description="Share of each batch that is synthetic, with --synthetic; half if not given."
-    )
-    accept_init: bool = Field(
-        False, description="Accept a generator that began as one of other images, known to hold none of these."
-    )
 
 
 @dataclass(frozen=True)
@@ -122,77 +111,18 @@ class ClassifyResult:
 class _Inputs:
     recipe: Recipe
     splits: Splits
-    synthetic: LabelledImages | None
-    datamodule: MixedDataModule
+    sets: list[Synthetic]
+    mixture: Mixture
     runtime: Runtime
 
     @classmethod
     def of(cls, config: ClassifyConfig) -> _Inputs:
         recipe, runtime = config.resolved_recipe(), config.runtime()
-        TRANSFORMS.get(config.transform)
+        mixture = config.mixture(recipe.batch_size)
         if config.out is not None:
             check_folder(config.out, marker=None, kind="unfinished classifier")
         splits = config.splits()
-        synthetic = None
-        if config.synthetic is not None:
-            synthetic, _ = open_synthetic(config.synthetic, splits, accepts_init=config.accept_init)
-        datamodule = MixedDataModule(
-            splits,
-            synthetic,
-            synthetic_fraction=_fraction(config),
-            batch_size=recipe.batch_size,
-            transform=config.transform,
-            seed=derive_seed("batches", config.seed),
-        )
-        return cls(recipe, splits, synthetic, datamodule, runtime)
-
-
-def _fraction(config: ClassifyConfig) -> float:
-    if config.synthetic is None:
-        if config.synthetic_fraction is not None:
-            raise InputError("--synthetic-fraction needs a set to take it from: give --synthetic DIR too")
-        return 0.0
-    fraction = 0.5 if config.synthetic_fraction is None else config.synthetic_fraction
-    if not 0.0 < fraction <= 1.0:
-        raise InputError(f"--synthetic-fraction must lie in (0, 1], found {fraction}")
-    return fraction
-
-
-def open_synthetic(
-    folder: str | Path, splits: Splits, *, accepts_init: bool = False
-) -> tuple[LabelledImages, Manifest]:
-    """Reads a shard set that is to be mixed with `splits`, after checking its bytes, its classes and its origin.
-
-    Args:
-        folder: A folder or URL.
-        splits: The real images.
-        accepts_init: Whether its generator may have begun as one of other images.
-
-    Raises:
-        InputError: If classes or image sizes differ, or the generator saw images that it must not have seen.
-        DamageError: If the set is damaged.
-    """
-    verify_set(folder)
-    synthetic, manifest = read_set(folder)
-    check_same_classes(splits.train, synthetic)
-    _check_origin(str(folder), manifest.plan.generator, splits.record, accepts_init=accepts_init)
-    return synthetic, manifest
-
-
-def _check_origin(folder: str, generator: GeneratorRecord, record: SplitRecord, *, accepts_init: bool) -> None:
-    source = record.source_fingerprint
-    foreign = [former for former in generator.ancestors if former.source_fingerprint != source]
-    if foreign and not accepts_init:
-        raise InputError(
-            f"{folder}: its generator began as one of other images ({foreign[0].source}); nothing shows that they hold "
-            "no validation or test images of this split. If you know that they do not, give --accept-init."
-        )
-    for trained_on in (generator.split, *(former for former in generator.ancestors if former not in foreign)):
-        if reason := leak(trained_on, record):
-            raise InputError(
-                f"{folder} must not be used with this split: {reason}. Train a generator with the same --data, "
-                "--split-seed and --fraction or --per-class-real, and generate from it."
-            )
+        return cls(recipe, splits, open_sets_of(config, splits), mixture, runtime)
 
 
 def plan_classification(config: ClassifyConfig) -> ClassifyPlan:
@@ -202,8 +132,9 @@ def plan_classification(config: ClassifyConfig) -> ClassifyPlan:
         InputError: For anything that `classify` would refuse.
     """
     inputs = _Inputs.of(config)
-    synthetic = 0 if inputs.synthetic is None else len(inputs.synthetic)
-    return ClassifyPlan(recipe_settings(inputs.recipe), len(inputs.splits.train), synthetic, len(inputs.splits.test))
+    splits = inputs.splits
+    synthetic = check_mixture(splits, inputs.sets, inputs.mixture)
+    return ClassifyPlan(recipe_settings(inputs.recipe), len(splits.train), synthetic, len(splits.test))
 
 
 def classify(config: ClassifyConfig) -> ClassifyResult:
@@ -215,6 +146,7 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
     """
     inputs = _Inputs.of(config)
     recipe, splits, runtime = inputs.recipe, inputs.splits, inputs.runtime
+    datamodule = MixedDataModule(splits, inputs.sets, inputs.mixture)
     names = splits.train.class_names
     network = build_network(
         recipe.network,
@@ -222,17 +154,15 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
         classes=len(names),
         seed=derive_seed("initialise", config.seed),
     )
-    synthetic_count = 0 if inputs.synthetic is None else len(inputs.synthetic)
     log(
-        f"{recipe.network}: {len(splits.train)} real and {synthetic_count} synthetic images of {len(names)} classes, "
-        f"{recipe.steps} steps of {recipe.batch_size} on {runtime.device} in {runtime.precision}"
+        f"{recipe.network}: {len(splits.train)} real and {datamodule.synthetic_count} synthetic images of "
+        f"{len(names)} classes, {recipe.steps} steps of {recipe.batch_size} on {runtime.device} in {runtime.precision}"
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, progress("classifying", recipe.steps) as advance:
-        trained = train_classifier(
-            network, inputs.datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=advance
-        )
-    predicted = predict(trained.network, splits.test.images, runtime).argmax(dim=1)
+        trained = train_classifier(network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
+    preparation = datamodule.preparation
+    predicted = predict(trained.network, splits.test.images, runtime, preparation=preparation).argmax(dim=1)
     test = agreement(predicted, splits.test.labels, len(names))
     result = ClassifyResult(
         out=config.out,
@@ -251,6 +181,7 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
             "class_names": list(names),
             "channels": splits.train.channels,
             "image_size": splits.train.image_size,
+            "preparation": preparation.settings(),
             "recipe": recipe_settings(recipe),
             "split": splits.record.model_dump(mode="json"),
             "test_accuracy": test.overall,

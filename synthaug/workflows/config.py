@@ -47,11 +47,10 @@ Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 #: A path or a URL (s3://, gs://, hf://, http://).
 Location = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
-#: One path or URL, or several.
+#: Paths or URLs; one may stand alone.
 Locations = Annotated[
     tuple[Location, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value),
-    Field(min_length=1),
 ]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from synthaug.core.console import progress
 from synthaug.core.runtime import hardware
+from synthaug.data.pools import decoded_bytes
 from synthaug.shards.plan import SetPlan
 from synthaug.workflows.drawing import DrawConfig, Drawing
 from synthaug.workflows.synthesize import draw_images, packed_size
@@ -30,6 +31,7 @@ class EstimateResult:
         images_per_second: Measured, sampling and encoding.
         seconds: Predicted for the whole set.
         bytes: Predicted size of all shards.
+        memory_bytes: What the decoded set takes when it is mixed from memory.
         measured_images: Images the prediction rests on.
         hardware: The machine.
         settings: What identifies every sample.
@@ -40,13 +42,14 @@ class EstimateResult:
     images_per_second: float
     seconds: float
     bytes: int
+    memory_bytes: int
     measured_images: int
     hardware: str
     settings: SetPlan
 
 
 def estimate(config: EstimateConfig) -> EstimateResult:
-    """Predict time and disk space of a set from a few batches, without writing anything.
+    """Predict time, disk space and memory of a set from a few batches, without writing anything.
 
     Raises:
         InputError: For any setting that `generate` would refuse.
@@ -70,6 +73,7 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         images_per_second=round(rate, 2),
         seconds=round(plan.sample_count / rate, 1),
         bytes=round(packed_size(plan, encoded) / len(encoded) * plan.sample_count),
+        memory_bytes=decoded_bytes(plan),
         measured_images=len(encoded),
         hardware=hardware(),
         settings=plan,

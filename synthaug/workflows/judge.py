@@ -19,6 +19,7 @@ from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.mixture import Mixture
 from synthaug.data.splits import Splits
 from synthaug.metrics.agreement import agreement
 from synthaug.metrics.frechet import frechet_distance
@@ -66,7 +67,7 @@ class Judge:
         train = splits.train
         built = build_network("resnet20", channels=train.channels, classes=len(train.class_names), seed=0)
         network = cast(CifarResNet, built)
-        data = MixedDataModule(splits, batch_size=recipe.batch_size, transform="basic")
+        data = MixedDataModule(splits, mixture=Mixture(batch_size=recipe.batch_size))
         with tempfile.TemporaryDirectory() as scratch, progress("training the judge", recipe.steps) as advance:
             result = train_classifier(network, data, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
         network.to(runtime.device)

@@ -13,7 +13,8 @@ from synthaug.core.errors import InputError, TrainingError
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages
-from synthaug.data.datamodule import Batch, MixedDataModule
+from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.mixture import Batch, Mixture
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 
@@ -42,7 +43,7 @@ def train(
     *,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> TrainedClassifier:
-    datamodule = MixedDataModule(splits, batch_size=recipe.batch_size, seed=3)
+    datamodule = MixedDataModule(splits, mixture=Mixture(batch_size=recipe.batch_size, seed=3))
     return train_classifier(network, datamodule, recipe, runtime=CPU, root=root, on_step=on_step)
 
 
@@ -79,13 +80,31 @@ def four_to_validate(make_images: Callable[..., LabelledImages]) -> Splits:
     return Splits(pool, validation, pool, record, allows_flip=True)
 
 
+def batch_of(part: LabelledImages, count: int) -> Batch:
+    datamodule = MixedDataModule(make_splits(load_source("digits")), mixture=Mixture(batch_size=count))
+    batch = next(iter(datamodule.train_dataloader()))
+    targets = nn.functional.one_hot(part.labels[:count], len(part.class_names)).float()
+    return batch._replace(images=to_network(part.images[:count]), labels=part.labels[:count], targets=targets)
+
+
+def test_images_count_by_their_weights_and_targets(digits_splits: Splits) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    task = ClassifierTask(network, RECIPE, 8)
+    batch = batch_of(digits_splits.train, 2)
+    targets = torch.tensor([[0.3, 0.7, *[0.0] * 8], [0.0, 0.0, 1.0, *[0.0] * 7]])
+    log_probabilities = network(batch.images).log_softmax(dim=1)
+    first = -0.3 * log_probabilities[0, 0] - 0.7 * log_probabilities[0, 1]
+    second = -log_probabilities[1, 2]
+    weighted = task.training_step(batch._replace(targets=targets, weights=torch.tensor([1.0, 0.25])), 0)
+    torch.testing.assert_close(weighted, (first + 0.25 * second) / 1.25)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_loss_is_the_negative_log_likelihood_of_a_softmax(smoothing: float, digits_splits: Splits) -> None:
-    part = digits_splits.train
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     task = ClassifierTask(network, replace(RECIPE, label_smoothing=smoothing), 8)
-    batch = Batch(part.images[:16], part.labels[:16], torch.zeros(16, dtype=torch.bool), 0)
-    logits = network(to_network(batch.images))
+    batch = batch_of(digits_splits.train, 16)
+    logits = network(batch.images)
     log_probabilities = logits - logits.exp().sum(dim=1, keepdim=True).log()
     right = -log_probabilities[torch.arange(16), batch.labels].mean()
     anywhere = -log_probabilities.mean()

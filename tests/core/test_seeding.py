@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.core.seeding import IndexStream, SampleNoise, derive_seed, generator_for
+from synthaug.core.seeding import IndexStream, SampleNoise, derive_seed, generator_for, sample_seeds, uniforms
 
 SHAPE = (1, 4, 4)
 
@@ -104,3 +104,86 @@ def test_an_empty_stretch_is_empty(start: int) -> None:
     stretch = IndexStream(4, 0, "x").slice(start, 0)
     assert stretch.dtype == torch.int64
     assert len(stretch) == 0
+
+
+def split_mix(state: int) -> int:
+    """The finaliser of SplitMix64, in plain whole numbers."""
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
+    return state ^ (state >> 31)
+
+
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+@given(seed=st.integers(-(2**70), 2**70), positions=st.lists(st.integers(0, 2**40), min_size=1, max_size=5))
+def test_sample_seeds_are_those_of_plain_whole_numbers(seed: int, positions: list[int]) -> None:
+    expected = [split_mix((split_mix(seed % 2**64) + (position + 1) * GOLDEN) % 2**64) for position in positions]
+    assert [found % 2**64 for found in sample_seeds(seed, torch.tensor(positions)).tolist()] == expected
+
+
+@given(seeds=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5), count=st.integers(0, 5))
+def test_uniforms_are_those_of_plain_whole_numbers(seeds: list[int], count: int) -> None:
+    expected = [
+        [(split_mix((seed + step * GOLDEN) % 2**64) >> 40) / 2**24 for step in range(1, count + 1)] for seed in seeds
+    ]
+    assert uniforms(torch.tensor(seeds), count).tolist() == expected
+
+
+def test_the_first_uniforms_are_the_published_numbers_of_splitmix64() -> None:
+    published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]  # of the seed 0
+    assert uniforms(torch.tensor([0]), 3).tolist() == [[(number >> 40) / 2**24 for number in published]]
+
+
+def test_frozen_seeds_and_uniforms() -> None:
+    seeds = sample_seeds(1, torch.tensor([0, 5]))
+    assert seeds.tolist() == [-4616330145664149646, -7456765501708208026]
+    assert (uniforms(seeds, 2) * 2**24).long().tolist() == [[5621081, 16483759], [10717497, 9310081]]
+
+
+def test_seeds_and_uniforms_do_not_depend_on_what_else_is_asked_for() -> None:
+    positions = torch.arange(100)
+    seeds = sample_seeds(3, positions)
+    numbers = uniforms(seeds, 8)
+    chosen = torch.tensor([99, 4, 4, 50])
+    assert torch.equal(sample_seeds(3, positions[chosen]), seeds[chosen])
+    assert torch.equal(uniforms(seeds[chosen], 8), numbers[chosen])
+    assert torch.equal(uniforms(seeds, 3), numbers[:, :3])
+    assert torch.equal(positions, torch.arange(100))
+
+
+def test_seeds_differ_between_positions_and_between_seeds() -> None:
+    positions = torch.arange(2000)
+    seeds = torch.cat([sample_seeds(seed, positions) for seed in (0, 1, 2, -1)])
+    assert len(seeds.unique()) == 8000
+
+
+@pytest.mark.parametrize(
+    "seeds", [sample_seeds(0, torch.arange(20_000)), torch.arange(20_000)], ids=["drawn", "0, 1.."]
+)
+def test_uniforms_are_uniform_and_unrelated(seeds: torch.Tensor) -> None:
+    numbers = uniforms(seeds, 6)
+    assert numbers.dtype == torch.float32
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    count = numbers.numel()
+    assert abs(numbers.mean() - 0.5) < 5 * (1 / 12 / count) ** 0.5
+    assert abs(numbers.var() - 1 / 12) < 5 * (1 / 180 / count) ** 0.5
+    per_bin = torch.histc(numbers, 64, 0, 1)
+    assert ((per_bin - count / 64) ** 2 / (count / 64)).sum() < 63 + 5 * (2 * 63) ** 0.5
+    neighbours = torch.cat([numbers[:-1], numbers[1:]], dim=1)
+    correlations = torch.corrcoef(neighbours.T)[torch.triu(torch.ones(12, 12), 1) == 1]
+    # A column and itself moved by one row are among the pairs: so are equal columns, twice.
+    assert correlations.abs().max() < 5 / 20_000**0.5
+
+
+def test_uniforms_of_neighbouring_seeds_are_unrelated() -> None:
+    positions = torch.arange(20_000)
+    columns = torch.cat([uniforms(sample_seeds(seed, positions), 1) for seed in range(4)], dim=1)
+    correlations = torch.corrcoef(columns.T) - torch.eye(4)
+    assert correlations.abs().max() < 5 / 20_000**0.5
+
+
+def test_seeds_and_uniforms_are_made_where_the_positions_are() -> None:
+    seeds = sample_seeds(0, torch.empty(4, dtype=torch.int64, device="meta"))
+    assert uniforms(seeds, 3).device.type == "meta"

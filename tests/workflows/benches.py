@@ -37,7 +37,7 @@ def settings(synthetic: Path | list[Path], out: Path, **others: Any) -> BenchCon
 
 def planted(synthetic: Path | list[Path], out: Path, network: str, **others: Any) -> BenchConfig:
     """A bench that is long enough for a perceptron to learn."""
-    enough = {"seeds": 3, "steps": 150, "batch_size": 32, "optimiser": "adam", "learning_rate": 0.01}
+    enough = {"seeds": 3, "steps": 300, "batch_size": 32, "optimiser": "adam", "learning_rate": 0.01}
     return settings(synthetic, out, network=network, **{**enough, **others})
 
 

@@ -9,13 +9,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from synthaug.classifiers.resnet import build_network
-from synthaug.classifiers.task import CurvePoint, TrainedClassifier, predict
+from synthaug.classifiers.task import CurvePoint, TrainedClassifier, predict, train_classifier
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.runtime import Runtime
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.splits import Splits
 from synthaug.workflows import classify as classify_module
 from synthaug.workflows.classify import ClassifyConfig, ClassifyResult, classify, plan_classification
+from tests.conftest import write_shard_set
+from tests.workflows.benches import DIGITS
 
 
 def settings(**others: Any) -> ClassifyConfig:
@@ -71,9 +73,111 @@ def test_synthetic_images_make_up_their_share_of_each_batch(digits_set: Path, mi
     assert {len(batch.labels) for batch in [*mixed, *real]} == {8}
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.5])
+def test_several_sets_are_mixed_by_their_amounts(
+    digits_set: Path, tmp_path: Path, digits_splits: Splits, mixed_in: list[MixedDataModule]
+) -> None:
+    other = write_shard_set(
+        tmp_path / "other", split=digits_splits.record, class_names=DIGITS, channels=1, allows_flip=False, seed=3
+    )
+    both = {"synthetic": [digits_set, other], "batch_size": 16}
+    classify(settings(**both, proportion=[3.0, 1.0], synthetic_fraction=0.5))
+    classify(settings(**both, choose=[40, 40]))
+    classify(settings(**both, repeat=[2.0, 1.0], mode="add"))
+    counts = []
+    for datamodule in mixed_in:
+        sources = torch.cat([batch.sources for batch in datamodule.train_dataloader()])
+        counts.append((len(sources), torch.bincount(sources).tolist()))
+    assert counts == [
+        (208, [104, 78, 26]),
+        (208, [125, 42, 41]),
+        (320, [200, 80, 40]),
+    ]
+
+
+def test_the_share_may_change_over_the_training(digits_set: Path) -> None:
+    given: list[float] = []
+
+    def watching(network: Any, datamodule: MixedDataModule, recipe: Any, **others: Any) -> TrainedClassifier:
+        trained = train_classifier(network, datamodule, recipe, **others)
+        given.append(datamodule.loader.observed_fraction)
+        return trained
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classify_module, "train_classifier", watching)
+        classify(settings(synthetic=digits_set, synthetic_fraction="0.75:0.25 linear", steps=50))  # two epochs
+    assert given == [0.25]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"transform": "survey", "input_size": 16},
+        {"transform": "strong", "mixup": 0.2, "cutmix": 1.0},
+        {"synthetic_loss_weight": 0.5, "synthetic_label_smoothing": 0.1, "batching": "random"},
+        {"loading": "streaming", "workers": 0},
+        {"normalise": True, "transform": "none"},
+    ],
+    ids=str,
+)
+def test_a_way_of_mixing_changes_what_is_learned_and_is_saved(
+    digits_set: Path, tmp_path: Path, extra: dict[str, Any]
+) -> None:
+    plain = classify(settings(synthetic=digits_set))
+    other = classify(settings(synthetic=digits_set, out=tmp_path / "out", **extra))
+    if "loading" in extra:
+        assert figures(other) == figures(plain)
+    else:
+        assert figures(other) != figures(plain)
+    saved = ClassifyConfig.resolve({}, tmp_path / "out" / "config.yaml")
+    assert {name: getattr(saved, name) for name in extra} == extra
+    description = json.loads((tmp_path / "out" / "classifier.json").read_text())
+    assert (description["preparation"]["mean"] is not None) is (
+        extra.get("transform") == "survey" or "normalise" in extra
+    )
+    assert description["preparation"]["input_size"] == extra.get("input_size")
+
+
+def test_a_pipeline_file_augments_image_by_image(digits_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("real: basic\n")
+    found = classify(settings(synthetic=digits_set, transform=str(tmp_path / "t.yaml"), workers=0))
+    assert figures(found) != figures(classify(settings(synthetic=digits_set)))
+
+
+def test_damaged_samples_may_be_left_out(
+    digits_set: Path, tmp_path: Path, mixed_in: list[MixedDataModule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHAUG_HOME", str(tmp_path / "home"))  # other tests have decoded the whole set
+    (digits_set / "train-000001.tar").unlink()
+    classify(settings(synthetic=digits_set, on_damage="skip"))
+    assert mixed_in[0].synthetic_count == 24
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"proportion": [1.0, 2.0]}, "--proportion is needed once for each --synthetic, found 2 for 1"),
+        ({"choose": [500]}, "500 synthetic images cannot replace some of the 200"),
+        ({"choose": [5], "synthetic_fraction": 0.5}, "already say how many images"),
+        ({"transform": "none.yaml"}, r"none\.yaml"),
+        ({"mixup": -1.0}, "--mixup must be 0 or more"),
+    ],
+)
+def test_impossible_mixtures_are_refused(digits_set: Path, change: dict[str, Any], complaint: str) -> None:
+    for do in (classify, plan_classification):
+        with pytest.raises(InputError, match=complaint):
+            do(settings(synthetic=digits_set, **change))
+
+
+@pytest.mark.parametrize("name", ["synthetic_fraction", "proportion", "repeat", "choose"])
+def test_an_amount_of_nothing_is_refused(name: str) -> None:
+    value: Any = 0.5 if name == "synthetic_fraction" else [1]
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} needs a set to take images from"):
+        classify(settings(**{name: value}))
+
+
+@pytest.mark.parametrize("fraction", [-0.5, 1.5])
 def test_share_out_of_range_is_refused(digits_set: Path, fraction: float) -> None:
-    with pytest.raises(InputError, match=rf"--synthetic-fraction must lie in \(0, 1\], found {fraction}"):
+    with pytest.raises(InputError, match=rf"--synthetic-fraction must lie in \[0, 1\], .* found {fraction}"):
         classify(settings(synthetic=digits_set, synthetic_fraction=fraction))
 
 
@@ -151,7 +255,7 @@ def test_damaged_set_is_refused(digits_set: Path) -> None:
         ({"batch_size": 1}, "--batch-size must be at least 2"),
         ({"learning_rate": -0.1}, "--learning-rate must be a positive number"),
         ({"learning_rate": float("inf")}, "--learning-rate must be a positive number"),
-        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction must lie in \(0, 1\], found 1.5"),
+        ({"synthetic_fraction": 1.5}, r"--synthetic-fraction must lie in \[0, 1\], .* found 1.5"),
         ({"transform": "mixup"}, "unknown transform preset 'mixup'"),
         ({"network": "vgg"}, "unknown network 'vgg'"),
         ({"recipe": "slow"}, "unknown recipe 'slow'"),

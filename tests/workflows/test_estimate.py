@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from synthaug.core.errors import InputError
+from synthaug.shards.decoded import DecodedSet
 from synthaug.workflows import estimate as module
 from synthaug.workflows.estimate import EstimateConfig, estimate
 from synthaug.workflows.synthesize import GenerateConfig, generate
@@ -27,6 +28,8 @@ def test_the_predicted_size_is_that_of_the_set(image_format: str, tiny_checkpoin
     actual = sum(path.stat().st_size for path in (tmp_path / "set").glob("*.tar"))
     assert (predicted.images, predicted.shards) == (300, 6)
     assert predicted.bytes == pytest.approx(actual, rel=0.02)
+    decoded = DecodedSet(tmp_path / "set")
+    assert predicted.memory_bytes == decoded.pixels.nbytes + decoded.labels.nbytes
 
 
 def test_the_time_is_the_measured_rate_over_the_whole_set(

@@ -18,6 +18,7 @@ from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import derive_seed
 from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.mixture import Mixture
 from synthaug.data.splits import Splits
 from synthaug.metrics.agreement import Agreement, agreement
 from synthaug.workflows.bench.arms import REAL_CLASSIC, Arm
@@ -77,19 +78,27 @@ class CellInputs:
     recipe: Recipe
     runtime: Runtime
 
+    def datamodule(self, arm: Arm, seed: int) -> MixedDataModule:
+        """What a cell trains on.
+
+        Raises:
+            InputError: If the images of an arm cannot be mixed.
+        """
+        mixture = Mixture(
+            synthetic_fraction=self.synthetic_fraction if arm.is_mixed else None,
+            batch_size=self.recipe.batch_size,
+            transform=arm.transform,
+            seed=derive_seed("batches", seed),
+        )
+        synthetic = None if arm.synthetic is None else self.synthetic[arm.synthetic]
+        return MixedDataModule(self.splits, synthetic, mixture)
+
 
 def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], None]) -> CellResult:
     """Trains one arm with one seed. The test images are used once, with the weights that validated best."""
     started = time.monotonic()
     splits, recipe, runtime = inputs.splits, inputs.recipe, inputs.runtime
-    datamodule = MixedDataModule(
-        splits,
-        None if arm.synthetic is None else inputs.synthetic[arm.synthetic],
-        synthetic_fraction=inputs.synthetic_fraction if arm.is_mixed else 0.0,
-        batch_size=recipe.batch_size,
-        transform=arm.transform,
-        seed=derive_seed("batches", seed),
-    )
+    datamodule = inputs.datamodule(arm, seed)
     classes = len(splits.train.class_names)
     network = build_network(
         recipe.network, channels=splits.train.channels, classes=classes, seed=derive_seed("initialise", seed)
@@ -99,9 +108,9 @@ def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], N
     tested = predict(trained.network, splits.test.images, runtime).argmax(dim=1)
     fidelity = {}
     if not arm.is_mixed:
-        for name, synthetic in inputs.synthetic.items():
-            recognised = predict(trained.network, synthetic.images, runtime).argmax(dim=1)
-            fidelity[name] = agreement(recognised, synthetic.labels, classes)
+        for name, images in inputs.synthetic.items():
+            recognised = predict(trained.network, images.images, runtime).argmax(dim=1)
+            fidelity[name] = agreement(recognised, images.labels, classes)
     return CellResult(
         arm=arm.name,
         seed=seed,

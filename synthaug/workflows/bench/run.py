@@ -21,7 +21,6 @@ from synthaug.core.storage import (
     read_json_lines,
     write_json,
 )
-from synthaug.data.mixing import synthetic_share
 from synthaug.workflows.bench.arms import Arm, arms_of
 from synthaug.workflows.bench.cells import CellInputs, CellResult, run_cell
 from synthaug.workflows.bench.pictures import write_pictures
@@ -39,7 +38,8 @@ class BenchConfig(RecipeConfig):
     """Settings of `synthaug bench`; the field descriptions are the help texts."""
 
     synthetic: Locations = Field(
-        description="The synthetic shard set to judge, a folder or URL; repeat the flag to compare several."
+        min_length=1,
+        description="The synthetic shard set to judge, a folder or URL; repeat the flag to compare several.",
     )
     out: Path = Field(description="Folder for results and report; an unfinished bench there is continued.")
     seeds: int = Field(5, description="Paired seeds; fewer than 3 give no verdict.")
@@ -84,7 +84,6 @@ class _Study:
         if not 0.0 < config.synthetic_fraction <= 1.0:
             raise InputError(f"--synthetic-fraction must lie in (0, 1], found {config.synthetic_fraction}")
         recipe = config.resolved_recipe()
-        synthetic_share(recipe.batch_size, config.synthetic_fraction)  # refuses a mixed arm without synthetic images
         splits = config.splits()
         sets = open_sets(config.synthetic, splits, accepts_init=config.accept_init)
         synthetic = {one.name: one.images for one in sets}
@@ -102,6 +101,8 @@ class _Study:
             "precision": inputs.runtime.precision,
         }
         arms = arms_of(list(synthetic))
+        for arm in arms:
+            inputs.datamodule(arm, config.seed)  # refuses now what could not be mixed later
         pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in arms]
         return cls(inputs, sets, arms, settings, pairs, _read_done(config.out, settings, pairs))
 

@@ -12,8 +12,8 @@ from synthaug.core.types import LabelledImages
 from synthaug.data.splits import Splits
 from synthaug.shards.plan import SetPlan
 from synthaug.workflows.bench.summary import SetFacts
-from synthaug.workflows.classify import open_synthetic
 from synthaug.workflows.cost import read_cost
+from synthaug.workflows.mixtures import open_synthetic
 
 
 @dataclass(frozen=True)

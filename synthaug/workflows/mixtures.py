@@ -1,0 +1,168 @@
+"""The settings that say what is mixed into a training and how, and the check that it may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from synthaug.core.errors import InputError
+from synthaug.core.seeding import derive_seed
+from synthaug.core.types import LabelledImages, SplitRecord
+from synthaug.data.amounts import Mode
+from synthaug.data.mixing import Batching
+from synthaug.data.mixture import Loading, Mixture, Synthetic
+from synthaug.data.pools import check_matches
+from synthaug.data.splits import Splits, leak
+from synthaug.shards.manifest import Manifest
+from synthaug.shards.plan import GeneratorRecord
+from synthaug.shards.reader import OnDamage, read_set
+from synthaug.shards.verify import verify_set
+from synthaug.workflows.config import DataConfig, Locations
+
+#: A number, or text like "0.7:0.0 linear".
+_Fraction = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
+
+
+class MixtureConfig(DataConfig):
+    """Settings of a workflow that trains on real images with synthetic ones mixed in."""
+
+    synthetic: Locations = Field(
+        (), description="A synthetic shard set to mix in, a folder or URL; repeat the flag for several."
+    )
+    synthetic_fraction: _Fraction | None = Field(
+        None,
+        description="Share of each batch that is synthetic, with --synthetic: a number, or a change over the training "
+        "like '0.7:0.0 linear' (or cosine); half if not given.",
+    )
+    proportion: tuple[float, ...] = Field((), description="Weight of each --synthetic among them, in their order.")
+    repeat: tuple[float, ...] = Field((), description="Passes through each --synthetic in an epoch, in their order.")
+    choose: tuple[int, ...] = Field((), description="Images of each --synthetic in an epoch, in their order.")
+    mode: Mode = Field(
+        "replace", description="Whether synthetic images replace real ones of an epoch, or are added to them."
+    )
+    batching: Batching = Field(
+        "stratified", description="Whether every batch holds its synthetic share, or an epoch in random order does."
+    )
+    synthetic_loss_weight: float = Field(1.0, description="How much a synthetic image counts in the loss.")
+    synthetic_label_smoothing: float = Field(0.0, description="Label smoothing of synthetic images.")
+    transform: str = Field(
+        "basic",
+        description="Classic augmentation: none, basic, survey or strong, or a YAML file of albumentations pipelines.",
+    )
+    normalise: bool | None = Field(
+        None, description="Standardise by the statistics of the real training images; by default as --transform does."
+    )
+    input_size: int | None = Field(None, description="Resize images to so many pixels after augmentation.")
+    mixup: float = Field(0.0, description="Parameter of mixup's Beta distribution; 0 is off.")
+    cutmix: float = Field(0.0, description="Parameter of CutMix's Beta distribution; 0 is off.")
+    loading: Loading = Field(
+        "auto", description="Whether sets are decoded into memory or streamed from disk; auto goes by their size."
+    )
+    workers: int | None = Field(
+        None, description="Processes that read or augment image by image; one for each processor if not given."
+    )
+    on_damage: OnDamage = Field("error", description="What to do with damaged samples of a set.")
+    accept_init: bool = Field(
+        False, description="Accept a generator that began as one of other images, known to hold none of these."
+    )
+
+    def mixture(self, batch_size: int) -> Mixture:
+        """How images are mixed.
+
+        Raises:
+            InputError: If a number is out of range, or the mixture has nothing to mix in.
+        """
+        if not self.synthetic:
+            for name in ("synthetic_fraction", "proportion", "repeat", "choose"):
+                if getattr(self, name) not in (None, ()):
+                    flag = f"--{name.replace('_', '-')}"
+                    raise InputError(f"{flag} needs a set to take images from: give --synthetic DIR too")
+        return Mixture(
+            synthetic_fraction=self.synthetic_fraction,
+            mode=self.mode,
+            batching=self.batching,
+            batch_size=batch_size,
+            transform=self.transform,
+            normalise=self.normalise,
+            input_size=self.input_size,
+            mixup=self.mixup,
+            cutmix=self.cutmix,
+            synthetic_loss_weight=self.synthetic_loss_weight,
+            synthetic_label_smoothing=self.synthetic_label_smoothing,
+            loading=self.loading,
+            workers=self.workers,
+            on_damage=self.on_damage,
+            seed=derive_seed("batches", self.seed),
+        )
+
+    def sets(self) -> list[Synthetic]:
+        """The synthetic sets with their amounts.
+
+        Raises:
+            InputError: If there is not one amount for each set.
+        """
+        amounts = {name: getattr(self, name) for name in ("proportion", "repeat", "choose") if getattr(self, name)}
+        for name, values in amounts.items():
+            if len(values) != len(self.synthetic):
+                raise InputError(
+                    f"--{name} is needed once for each --synthetic, found {len(values)} for {len(self.synthetic)}"
+                )
+        return [
+            Synthetic(where, **{name: values[number] for name, values in amounts.items()})
+            for number, where in enumerate(self.synthetic)
+        ]
+
+
+def open_synthetic(
+    folder: str | Path, splits: Splits, *, accepts_init: bool = False
+) -> tuple[LabelledImages, Manifest]:
+    """Reads a shard set that is to be mixed with `splits`, after checking its bytes, its classes and its origin.
+
+    Args:
+        folder: A folder or URL.
+        splits: The real images.
+        accepts_init: Whether its generator may have begun as one of other images.
+
+    Raises:
+        InputError: If classes or image sizes differ, or the generator saw images that it must not have seen.
+        DamageError: If the set is damaged.
+    """
+    verify_set(folder)
+    synthetic, manifest = read_set(folder)
+    check_matches(splits.train, synthetic.name, synthetic.class_names, tuple(synthetic.images.shape[1:]))
+    _check_origin(str(folder), manifest.plan.generator, splits.record, accepts_init=accepts_init)
+    return synthetic, manifest
+
+
+def open_sets_of(config: MixtureConfig, splits: Splits) -> list[Synthetic]:
+    """The synthetic sets of some settings with their amounts, after checking their bytes and their origin.
+
+    Raises:
+        InputError: If amounts do not fit the sets, or a generator saw images that it must not have seen.
+        DamageError: If a set is damaged, unless damage is skipped.
+    """
+    sets = config.sets()
+    for one, where in zip(sets, config.synthetic, strict=True):
+        if config.on_damage == "error":
+            verify_set(where)
+        generator = Manifest.read(where).plan.generator
+        _check_origin(str(one.images), generator, splits.record, accepts_init=config.accept_init)
+    return sets
+
+
+def _check_origin(folder: str, generator: GeneratorRecord, record: SplitRecord, *, accepts_init: bool) -> None:
+    source = record.source_fingerprint
+    foreign = [former for former in generator.ancestors if former.source_fingerprint != source]
+    if foreign and not accepts_init:
+        raise InputError(
+            f"{folder}: its generator began as one of other images ({foreign[0].source}); nothing shows that they hold "
+            "no validation or test images of this split. If you know that they do not, give --accept-init."
+        )
+    for trained_on in (generator.split, *(former for former in generator.ancestors if former not in foreign)):
+        if reason := leak(trained_on, record):
+            raise InputError(
+                f"{folder} must not be used with this split: {reason}. Train a generator with the same --data, "
+                "--split-seed and --fraction or --per-class-real, and generate from it."
+            )
