@@ -1,6 +1,7 @@
 """The examples run as they are on a real shard set: scripts as programs, job files through the real command."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from synthaug.core.console import stderr
 from synthaug.core.folders import folder_at
 from synthaug.core.pixels import from_pil
 from synthaug.data.sources import load_source
+from synthaug.data.splits import Splits
 from synthaug.shards.finish import missing_shards
 from synthaug.shards.manifest import read_plan
 from synthaug.shards.verify import verify_set
@@ -137,12 +139,70 @@ def test_diffusers_only_follows_the_scheduler_and_the_patches_of_the_folder(
         assert picture.size == (8 * (size + 2) + 2, 2 * (size + 2) + 2)
 
 
+@pytest.fixture(scope="module")
+def digits_sets(tmp_path_factory: pytest.TempPathFactory, digits_splits: Splits) -> list[Path]:
+    """Two sets that fit what the mixing examples take by default: 200 real digits, in 4 batches of 64."""
+    root = tmp_path_factory.mktemp("mixed")
+    return [
+        write_shard_set(
+            root / f"set {seed}",
+            split=digits_splits.record,
+            class_names=digits_splits.train.class_names,
+            channels=1,
+            allows_flip=False,
+            shard_size=16,
+            seed=seed,
+        )
+        for seed in (0, 1)
+    ]
+
+
+def test_mix_lightning_takes_several_sets(digits_sets: list[Path], tmp_path: Path) -> None:
+    words = (*digits_sets, "--epochs", 1)
+    lines = run("mix_lightning.py", *words, without="timm,datasets", cwd=tmp_path)
+    match = re.fullmatch(r"50\.0% synthetic, validation accuracy (\d+\.\d)%", lines[-1])
+    assert match is not None
+    assert 0 < float(match[1]) <= 100
+
+
+def test_mix_pytorch_lets_the_synthetic_share_fall_to_none(digits_sets: list[Path], tmp_path: Path) -> None:
+    words = (digits_sets[0], "--epochs", 3)
+    lines = run("mix_pytorch.py", *words, without="lightning,timm,transformers,datasets", cwd=tmp_path)
+    found = [re.fullmatch(r"epoch (\d): loss (\d+\.\d+), (\d+\.\d)% synthetic", line) for line in lines]
+    epochs, losses, shares = zip(*(map(float, match.groups()) for match in found if match is not None), strict=True)
+    assert epochs == (0, 1, 2)
+    assert losses[2] < losses[0]
+    assert shares == pytest.approx((70, 35, 0), abs=100 / 256)  # to one image of an epoch
+
+
+def test_mix_timm_trains_on_half_synthetic_batches(digits_sets: list[Path], tmp_path: Path) -> None:
+    words = (digits_sets[0], "--epochs", 2)
+    lines = run("mix_timm.py", *words, without="lightning,transformers,datasets", cwd=tmp_path)
+    assert len(lines) == 2
+    for epoch, line in enumerate(lines):
+        assert re.fullmatch(rf"epoch {epoch}: loss \d+\.\d+, 50\.0% synthetic", line)
+
+
+def test_mix_huggingface_takes_as_many_steps_as_its_epochs_have_batches(
+    digits_sets: list[Path], tmp_path: Path
+) -> None:
+    words = (digits_sets[0], "--epochs", 2, "--per-class-real", 30)
+    lines = run("mix_huggingface.py", *words, without="lightning,timm,datasets", cwd=tmp_path)
+    steps = 2 * math.ceil(10 * 30 / 64)
+    assert re.fullmatch(rf"{steps} steps, loss \d+\.\d+, 50\.0% synthetic", lines[-1])
+
+
+@pytest.mark.parametrize("framework", ["huggingface", "lightning", "pytorch", "timm"])
+def test_mixing_takes_less_than_forty_lines(framework: str) -> None:
+    assert len((EXAMPLES / f"mix_{framework}.py").read_text().splitlines()) < 40
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_a_script_says_how_to_run_it(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     given = "CHECKPOINT" if path.name == "diffusers_only.py" else "SET"
     assert f"python examples/{path.name} {given}" in text
-    assert ("import synthaug" in text or "from synthaug" in text) is (path.name == "synthaug_loader.py")
+    assert ("import synthaug" in text or "from synthaug" in text) is path.name.startswith(("mix_", "synthaug_"))
 
 
 def missing_of(made: Path) -> list[int]:
