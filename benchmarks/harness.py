@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -26,13 +27,14 @@ RESULTS = Path(__file__).parent / "results"
 def interleaved(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each action in each of `rounds` rounds, after one round that is not counted.
 
-    All actions run once in every round, so that a machine whose speed drifts slows all of them.
+    All actions run once in every round, so that a machine whose speed drifts slows all of them; in another order in
+    each, as what ran before leaves its traces in caches.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for round_number in range(rounds + 1):
-        for name, action in actions.items():
+        for name in random.Random(round_number).sample(list(actions), len(actions)):  # noqa: S311 - no secret
             started = time.perf_counter()
-            action()
+            actions[name]()
             if round_number > 0:
                 seconds[name].append(time.perf_counter() - started)
     return seconds

@@ -2,8 +2,8 @@
 
     python scripts/preset_sheet.py [--out docs/presets.png]
 
-One row per preset and engine: four images, each as it is and then augmented three times; the last two rows are mixup and
-CutMix. The images are drawn by the packaged acgan-cifar10.
+One row per preset and engine: four images, each as it is and then augmented three times; the last two rows are mixup
+and CutMix. The images are drawn by the packaged acgan-cifar10.
 """
 
 from __future__ import annotations

@@ -116,6 +116,19 @@ SPEEDS = (
         "bench_classifier_step",
         "classifier_step_bf16_channels_last_vs_fp32_ratio",
     ),
+    (
+        "mixed and augmented batches from memory vs webdataset with PIL and torchvision",
+        "bench_loader",
+        "memory_vs_webdataset_ratio",
+    ),
+    (
+        "mixed and augmented batches from memory vs torchvision's ImageFolder",
+        "bench_loader",
+        "memory_vs_imagefolder_ratio",
+    ),
+    ("mixed and augmented batches from memory vs litdata", "bench_loader", "memory_vs_litdata_ratio"),
+    ("mixed and augmented batches from memory vs airbench's way, unmixed", "bench_loader", "memory_vs_resident_ratio"),
+    ("mixed and augmented batches, streamed, vs webdataset", "bench_loader", "streaming_vs_webdataset_ratio"),
     ("writing shards vs webdataset's `ShardWriter` with Pillow", "bench_shards", "write_vs_webdataset_ratio"),
     ("reading and decoding shards vs webdataset", "bench_shards", "read_vs_webdataset_ratio"),
 )

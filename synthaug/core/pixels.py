@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -168,7 +168,7 @@ def decode_pixels(
     Raises:
         InputError: As `decode_image`.
     """
-    if _is_plain_png(data, channels) and _has_intact_chunks(data):
+    if _is_plain_png(data, channels):
         import cv2
 
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -178,35 +178,41 @@ def decode_pixels(
 
 
 def _is_plain_png(data: bytes, channels: int) -> bool:
-    """Whether this is a PNG of 8 bits a channel and as many channels, of acceptable size, that says nothing else.
+    """Whether this is a whole PNG of 8 bits a channel and as many channels, of acceptable size, that says nothing else.
 
     Anything that would change what the pixels mean (an orientation, a transparent colour, a palette) is not plain.
     """
     if not data.startswith(_PNG_SIGNATURE) or len(data) < _AFTER_IHDR or data[12:16] != b"IHDR":
         return False
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     if (depth, colour, interlaced) != (8, 0 if channels == 1 else 2, 0) or not 0 < width * height <= MAX_PIXELS:
         return False
-    start = _AFTER_IHDR
-    while start + 8 <= len(data):
-        kind, end = data[start + 4 : start + 8], start + 12 + int.from_bytes(data[start : start + 4], "big")
-        if kind not in (b"IDAT", b"IEND", b"iTXt") or (kind == b"iTXt" and b"tiff:Orientation" in data[start:end]):
+    for kind, start, end in _intact_chunks(data):
+        if kind == b"IEND":
+            return True
+        if kind == b"iTXt" and data.find(b"tiff:Orientation", start, end) >= 0:
             return False
-        start = end
-    return True
+        if kind not in (b"IHDR", b"IDAT", b"iTXt"):
+            return False
+    return False
 
 
 def _has_intact_chunks(data: bytes) -> bool:
     """Whether the checksums of a PNG's chunks hold up to its end; Pillow passes over those of the pixels."""
+    return any(kind == b"IEND" for kind, _, _ in _intact_chunks(data))
+
+
+def _intact_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, beginning and end of the contents of a PNG's chunks, up to the first whose checksum does not hold."""
     view, start = memoryview(data), len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
-        end = start + 8 + int.from_bytes(view[start : start + 4], "big")
+        kind, end = data[start + 4 : start + 8], start + 8 + int.from_bytes(view[start : start + 4], "big")
         if zlib.crc32(view[start + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-            return False
-        if data[start + 4 : start + 8] == b"IEND":
-            return True
+            return
+        yield kind, start + 8, end
+        if kind == b"IEND":
+            return
         start = end + 4
-    return False
 
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

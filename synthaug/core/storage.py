@@ -16,6 +16,11 @@ from typing import IO, Any
 
 from synthaug.core.errors import InputError, StorageError
 
+try:
+    import fcntl
+except ImportError:  # not on every system
+    fcntl = None  # type: ignore[assignment]
+
 
 def _host() -> str:
     """This machine, and in it the space of process numbers: containers may share one and not the other."""
@@ -73,6 +78,21 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Lets one process of this machine at a time into the block, told apart by `path`; all at once where it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f".{path.name}.lock").open("w")
+    except OSError:  # what is done in the block will say why
+        yield
+        return
+    with file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed, also by death
+        yield
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -13,7 +13,7 @@ from synthaug.core.errors import InputError
 
 Mode = Literal["replace", "add"]
 #: Shares are fractions with at most this denominator, so that products with slot numbers stay exact in 64 bits.
-_DENOMINATOR = 1 << 20
+MOST_PARTS = 1 << 20
 _SCHEDULE = re.compile(r"^\s*([0-9.eE+-]+)\s*:\s*([0-9.eE+-]+)(?:\s+(\w+))?\s*$")
 
 
@@ -109,7 +109,7 @@ class FractionSchedule:
 
 def simple_fraction(value: float | Fraction) -> Fraction:
     """The nearest fraction whose denominator is small enough for exact sums."""
-    return Fraction(value).limit_denominator(_DENOMINATOR)
+    return Fraction(value).limit_denominator(MOST_PARTS)
 
 
 @dataclass(frozen=True)

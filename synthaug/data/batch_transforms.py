@@ -52,7 +52,10 @@ def survey(
 def strong(
     images: UInt8[Tensor, "n c h w"], uniforms: Float[Tensor, "n 8"], allows_flip: bool
 ) -> UInt8[Tensor, "n c h w"]:
-    """Crops and mirrors as `basic`, then TrivialAugment, then Cutout."""
+    """Crops and mirrors as `basic`, then TrivialAugment, then Cutout.
+
+    TrivialAugment moves images by up to 32 pixels, whatever their size: of smaller ones nothing may be left.
+    """
     changed = crop_and_flip(images, uniforms[:, :CROP_AND_FLIP_DRAWS], allows_flip)
     changed = trivial_augment(changed, uniforms[:, CROP_AND_FLIP_DRAWS:-CUT_OUT_DRAWS])
     return cut_out(changed, uniforms[:, -CUT_OUT_DRAWS:])

@@ -44,9 +44,10 @@ def crop_and_flip(
     cropped = flat.unfold(0, size, 1).index_select(0, starts.flatten()).view(images.shape)
     if not allows_flip:
         return cropped
-    # No boolean index: a GPU would have to wait for it.
-    chosen = torch.arange(count, device=device) + count * (uniforms[:, 2] < 0.5)
-    return torch.cat([cropped, cropped.flip(-1)]).index_select(0, chosen)
+    # No boolean index: a GPU would have to wait for it. Eight pixels are chosen at a time, where they come in eights.
+    wide = torch.int64 if channels * size * size % 8 == 0 else torch.uint8
+    mirrored, plain = (images.view(count, -1).view(wide) for images in (cropped.flip(-1), cropped))
+    return torch.where(uniforms[:, 2:] < 0.5, mirrored, plain).view(torch.uint8).view(images.shape)
 
 
 def affine(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -25,7 +24,9 @@ from synthaug.data.preparation import Preparation
 from synthaug.data.splits import Splits
 
 #: Slots that are planned at a time.
-_PLANNED = 8192
+_PLANNED = 32_768
+#: Images in memory that are augmented at a time.
+_AUGMENTED = 512
 
 
 class _Block(NamedTuple):
@@ -36,7 +37,6 @@ class _Block(NamedTuple):
     indices: Int64[Tensor, " n"]
     is_synthetic: Bool[Tensor, " n"]
     labels: Int64[Tensor, " n"]
-    targets: Float[Tensor, "n k"]
     weights: Float[Tensor, " n"]
     uniforms: Float[Tensor, "n draws"]
 
@@ -135,6 +135,9 @@ class MixedLoader:
         pools, mixture = opened.pools, opened.mixture
         self._first_row = torch.tensor([0, *(len(pool) for pool in pools[:-1])]).cumsum(0)
         self._labels = torch.cat([pool.labels for pool in pools])
+        certain, smoothing = torch.eye(opened.class_count), mixture.synthetic_label_smoothing
+        smoothed = certain * (1 - smoothing) + smoothing / opened.class_count
+        self._targets = torch.cat([certain, smoothed]).to(self._device)
         self._transform_seed = derive_seed("transform", mixture.seed)
         self._mixes = mixture.mixup > 0 or mixture.cutmix > 0
         self._draws = opened.batch_transform.draws + (MIX_DRAWS if self._mixes else 0)
@@ -216,22 +219,29 @@ class MixedLoader:
         if self._is_begun or self._done >= len(self):
             self.set_epoch(self.epoch + 1)
         self._is_begun = True
-        size, held = self._opened.mixture.batch_size, self._resident
-        fetched: Iterator[Tensor] = iter(self._fetching() if held is None else ())
+        size = self._opened.mixture.batch_size
+        fetched: Iterator[Tensor] = iter(self._fetching() if self._resident is None else ())
         step = max(1, _PLANNED // size)
         for first in range(self._done, len(self), step):
-            block = self._planned(first, min(first + step, len(self)))
-            synthetic = block.is_synthetic.view(-1, size).sum(1).tolist()
-            parts = zip(*(torch.split(column.to(self._device), size) for column in block), strict=True)
-            for part, count in zip(map(_Block._make, parts), synthetic, strict=True):
-                if held is None:
-                    pixels = next(fetched).to(self._device, non_blocking=True)
-                else:
-                    pixels = held.index_select(0, part.rows)
+            planned = self._planned(first, min(first + step, len(self)))
+            synthetic = planned.is_synthetic.view(-1, size).sum(1).tolist()
+            block = _Block._make(column.to(self._device) for column in planned)
+            parts = map(_Block._make, zip(*(torch.split(column, size) for column in block), strict=True))
+            for part, pixels, count in zip(parts, self._augmented(block, fetched), synthetic, strict=True):
                 batch = self._finished(pixels, part)
                 self._done += 1  # before it is given away: a state taken while it is trained on counts it
                 self._synthetic += count
                 yield batch
+
+    def _augmented(self, block: _Block, fetched: Iterator[Tensor]) -> Iterator[UInt8[Tensor, "n c h w"]]:
+        """The pixels of a block's batches; those held in memory are augmented several batches at a time."""
+        opened, size, held = self._opened, self._opened.mixture.batch_size, self._resident
+        transform = opened.batch_transform
+        together = size if held is None else size * max(1, _AUGMENTED // size)
+        for rows, drawn in zip(torch.split(block.rows, together), torch.split(block.uniforms, together), strict=True):
+            pixels = next(fetched) if held is None else held.index_select(0, rows)
+            pixels = pixels.to(self._device, non_blocking=True)
+            yield from torch.split(transform.apply(pixels, drawn[:, : transform.draws], opened.allows_flip), size)
 
     def _fetching(self) -> DataLoader[Tensor]:
         workers = self._opened.mixture.workers
@@ -246,25 +256,19 @@ class MixedLoader:
         )
 
     def _planned(self, first: int, stop: int) -> _Block:
-        mixture, classes = self._opened.mixture, self._opened.class_count
         slots = self._share.plan.slots(self.epoch, self._share.places(first, stop))
         rows = self._first_row[slots.sources] + slots.indices
         is_synthetic, labels = slots.sources > 0, self._labels[rows]
-        targets = F.one_hot(labels, classes).float()
-        if mixture.synthetic_label_smoothing:
-            smoothing = torch.where(is_synthetic, mixture.synthetic_label_smoothing, 0.0)[:, None]
-            targets = targets * (1 - smoothing) + smoothing / classes
-        weights = torch.where(is_synthetic, mixture.synthetic_loss_weight, 1.0)
+        weights = torch.where(is_synthetic, self._opened.mixture.synthetic_loss_weight, 1.0)
         drawn = uniforms(sample_seeds(self._transform_seed, slots.positions), self._draws)
-        return _Block(rows, slots.sources, slots.indices, is_synthetic, labels, targets, weights, drawn)
+        return _Block(rows, slots.sources, slots.indices, is_synthetic, labels, weights, drawn)
 
     def _finished(self, pixels: UInt8[Tensor, "n c h w"], part: _Block) -> Batch:
         opened, mixture = self._opened, self._opened.mixture
-        draws = opened.batch_transform.draws
-        pixels = opened.batch_transform.apply(pixels, part.uniforms[:, :draws], opened.allows_flip)
-        images, targets, weights = opened.preparation(pixels), part.targets, part.weights
+        images, weights = opened.preparation(pixels), part.weights
+        targets = self._targets.index_select(0, part.labels + opened.class_count * part.is_synthetic)
         if self._mixes:
-            mixed = part.uniforms[:, draws:]
+            mixed = part.uniforms[:, opened.batch_transform.draws :]
             images, targets, weights = mix_batch(
                 images, targets, weights, mixed, mixup=mixture.mixup, cutmix=mixture.cutmix
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
@@ -12,7 +14,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from synthaug.core.seeding import generator_for
-from synthaug.data.amounts import FractionSchedule, simple_fraction
+from synthaug.data.amounts import MOST_PARTS, FractionSchedule
 from synthaug.data.order import ShuffledOrder
 
 Batching = Literal["stratified", "random"]
@@ -72,28 +74,62 @@ class MixturePlan:
             synthetic = _before_each(share, place)
             is_synthetic = _before_each(share, place + 1) > synthetic
         former = self._synthetic_before(epoch)
-        ordinal = place - synthetic + (epoch * self.epoch_slots - former)  # of real images, over all epochs
-        source = torch.zeros_like(place)
-        rest = torch.nonzero(is_synthetic).flatten()
-        among = synthetic[rest] + former  # synthetic images before each, over all epochs
-        left = Fraction(1)
-        for number, weight in enumerate(self.weights, start=1):
-            share = simple_fraction(weight / left) if weight < left else Fraction(1)
-            before = _before_each(share, among)
-            is_next = _before_each(share, among + 1) > before
-            source[rest[is_next]], ordinal[rest[is_next]] = number, before[is_next]
-            rest, among, left = rest[~is_next], (among - before)[~is_next], left - weight
-        index = torch.empty_like(place)
+        sources = torch.zeros_like(place)
+        ordinals = place - synthetic + (epoch * self.epoch_slots - former)  # of real images, over all epochs
+        chosen = torch.nonzero(is_synthetic).flatten()
+        sources[chosen], ordinals[chosen] = self._among_sets(synthetic[chosen] + former)
+        indices = torch.empty_like(place)
         for number, order in enumerate(self.orders):
-            chosen = torch.nonzero(source == number).flatten()
+            chosen = torch.nonzero(sources == number).flatten()
             if len(chosen):
-                index[chosen] = order.at(ordinal[chosen])
-        return Slots(source, index, place + epoch * self.epoch_slots)
+                indices[chosen] = order.at(ordinals[chosen])
+        return Slots(sources, indices, place + epoch * self.epoch_slots)
+
+    def _among_sets(self, synthetic: Int64[Tensor, " m"]) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " m"]]:
+        """Which source gives each of some synthetic images, and how many it has given before."""
+        if len(self.weights) <= 1:
+            return torch.ones_like(synthetic), synthetic
+        pattern = _pattern(self.weights)
+        period, place = synthetic // len(pattern.sets), synthetic % len(pattern.sets)
+        sets = pattern.sets[place]
+        return sets + 1, period * pattern.counts[sets] + pattern.ranks[place]
 
     def _synthetic_before(self, epoch: int) -> int:
         if self.schedule.is_constant:
             return epoch * self.synthetic_slots(0)
         return sum(self.synthetic_slots(former) for former in range(epoch))
+
+
+class _Pattern(NamedTuple):
+    """In which order sets give images, repeated for ever.
+
+    Attributes:
+        sets: Which set gives each image of a period.
+        ranks: How many that set has given before in the period.
+        counts: Images of each set in a period.
+    """
+
+    sets: Int64[Tensor, " period"]
+    ranks: Int64[Tensor, " period"]
+    counts: Int64[Tensor, " sets"]
+
+
+@functools.lru_cache(maxsize=8)
+def _pattern(weights: tuple[Fraction, ...]) -> _Pattern:
+    """The sets by their weights, each as evenly spread as can be."""
+    period = min(math.lcm(*(weight.denominator for weight in weights)), MOST_PARTS)
+    ends = [round(sum(weights[: number + 1]) * period) for number in range(len(weights))]
+    counts = [end - start for start, end in itertools.pairwise([0, *ends])]
+    sets, ranks = torch.zeros(2, period, dtype=torch.int64)
+    rest, left = torch.arange(period), period  # what the sets before have not taken
+    for number, count in enumerate(counts):
+        share, among = Fraction(count, max(1, left)), torch.arange(left)
+        before = _before_each(share, among)
+        is_taken = _before_each(share, among + 1) > before
+        taken = rest[is_taken]
+        sets[taken], ranks[taken] = number, before[is_taken]
+        rest, left = rest[~is_taken], left - count
+    return _Pattern(sets, ranks, torch.tensor(counts))
 
 
 def _before(share: Fraction, slots: int) -> int:

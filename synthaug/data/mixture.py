@@ -76,6 +76,9 @@ SyntheticImages = Synthetic | LabelledImages | str | Path
 class Mixture:
     """How real and synthetic images are mixed, augmented and weighed.
 
+    Weights, label smoothing, mixup and CutMix reach a training through the `targets` and `weights` of its batches,
+    which `Batch.loss` takes into account; a loss of `labels` alone knows nothing of them.
+
     Attributes:
         synthetic_fraction: Synthetic share of every batch: a number in [0, 1], or a change over the epochs like
             "0.7:0.0 linear" (or cosine). By default a half, unless the amounts of the sources say otherwise.

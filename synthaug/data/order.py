@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,21 +42,34 @@ class ShuffledOrder:
 
     def at(self, ordinals: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
         """The indices at some places of the endless sequence; `ordinals` need not be sorted."""
-        indices = torch.empty_like(ordinals)
-        passes = ordinals // self.count
-        for number in torch.unique(passes).tolist():
-            chosen = torch.nonzero(passes == number).flatten()
-            indices[chosen] = self._at(number, ordinals[chosen] - number * self.count)
-        return indices
+        return _by_value(ordinals // self.count, ordinals, self._at)
 
-    def _at(self, number: int, places: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
+    def _at(self, number: int, ordinals: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
+        places = ordinals - number * self.count
         starts = _windows(self, number)[0]
-        windows = torch.searchsorted(starts, places, right=True) - 1
-        indices = torch.empty_like(places)
-        for window in torch.unique(windows).tolist():
-            chosen = torch.nonzero(windows == window).flatten()
-            indices[chosen] = _permutation(self, number, window)[places[chosen] - starts[window]]
-        return indices
+
+        def in_window(window: int, places: Int64[Tensor, " j"]) -> Int64[Tensor, " j"]:
+            return _permutation(self, number, window)[places - starts[window]]
+
+        return _by_value(torch.searchsorted(starts, places, right=True) - 1, places, in_window)
+
+
+def _by_value(
+    values: Int64[Tensor, " n"],
+    places: Int64[Tensor, " n"],
+    of: Callable[[int, Int64[Tensor, " k"]], Int64[Tensor, " k"]],
+) -> Int64[Tensor, " n"]:
+    """`of(value, places)` for each value and its places, in the order of the places; mostly there is one value."""
+    if not len(values):
+        return places
+    lowest, highest = map(int, values.aminmax())
+    if lowest == highest:
+        return of(lowest, places)
+    found = torch.empty_like(places)
+    for value in torch.unique(values).tolist():
+        chosen = torch.nonzero(values == value).flatten()
+        found[chosen] = of(value, places[chosen])
+    return found
 
 
 @functools.lru_cache(maxsize=64)

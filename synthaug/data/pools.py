@@ -79,7 +79,7 @@ def open_pools(
     pools = [pool_of(real)]
     if loading == "auto":
         plans = [Manifest.read(one.images).plan for one in synthetic if not isinstance(one.images, LabelledImages)]
-        needed = real.images.nbytes + sum(map(decoded_bytes, plans))
+        needed = real.images.nbytes + sum(map(decoded_bytes, plans))  # all are copied into one array
         loading = "memory" if 2 * needed <= available_memory() else "streaming"
     for one in synthetic:
         images = one.images
@@ -122,7 +122,7 @@ def _open(where: str | Path, loading: Loading, on_damage: OnDamage) -> Pool:
 
 
 def decoded_bytes(plan: SetPlan) -> int:
-    """Memory that a set's pixels and classes take when it is mixed from memory."""
+    """Memory that a set's pixels and classes take beside the real images when it is mixed from memory."""
     return plan.sample_count * (plan.generator.channels * plan.generator.image_size**2 + 8)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from synthaug.core.console import log
 from synthaug.core.errors import StorageError
 from synthaug.core.folders import Folder
-from synthaug.core.storage import atomic_file, cache_home
+from synthaug.core.storage import atomic_file, cache_home, one_at_a_time
 from synthaug.shards.index import IndexedSet, set_key
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.reader import OnDamage
@@ -54,12 +54,13 @@ class DecodedSet:
         self.shard_sizes = tuple(record.samples for record in self.manifest.shards)
         kept = cache_home() / "decoded" / set_key(self.manifest)
         images, labels = kept / "images.npy", kept / "labels.npy"
-        if not (images.is_file() and labels.is_file()):
-            indexed = IndexedSet(where, on_damage=on_damage)
-            if indexed.shard_sizes != self.shard_sizes or not _keep(indexed, images, labels):
-                self.shard_sizes, self.labels = indexed.shard_sizes, indexed.labels
-                self.pixels = torch.cat(list(_decoded(indexed)))
-                return
+        with one_at_a_time(kept):  # processes that train together need one to decode
+            if not (images.is_file() and labels.is_file()):
+                indexed = IndexedSet(where, on_damage=on_damage)
+                if indexed.shard_sizes != self.shard_sizes or not _keep(indexed, images, labels):
+                    self.shard_sizes, self.labels = indexed.shard_sizes, indexed.labels
+                    self.pixels = torch.cat(list(_decoded(indexed)))
+                    return
         self.pixels = torch.from_numpy(np.load(images, mmap_mode="c", allow_pickle=False))
         self.labels = torch.from_numpy(np.load(labels, allow_pickle=False))
 

@@ -18,10 +18,11 @@ from torch import Tensor
 from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError, StorageError
 from synthaug.core.folders import Folder, LocalFolder, folder_at, sha256_in
+from synthaug.core.pixels import decode_pixels
 from synthaug.core.storage import atomic_file, cache_home, sha256_json, write_bytes
 from synthaug.shards.find import ShardFile, promised_shards
 from synthaug.shards.manifest import Manifest, ShardRecord
-from synthaug.shards.reader import Damage, OnDamage, decode_sample, iterate_shard
+from synthaug.shards.reader import FORMATS, Damage, OnDamage, iterate_shard
 
 #: Shards that one process keeps open.
 _OPEN_FILES = 128
@@ -93,17 +94,20 @@ class IndexedSet:
         generator = self.manifest.plan.generator
         shape = (generator.channels, generator.image_size, generator.image_size)
         images = torch.empty((len(indices), *shape), dtype=torch.uint8)
-        for row, index in enumerate(indices.tolist()):
-            number = int(self._shard_of[index])
-            name = f"{self._shards[number]}: image {index}"
+        wanted, rows = indices.numpy(), images.numpy()
+        columns = (self._shard_of[wanted], self._offsets[wanted], self._lengths[wanted])
+        for row, (number, offset, length) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
             try:
-                data = os.pread(self._file(number), int(self._lengths[index]), int(self._offsets[index]))
+                data = os.pread(self._file(number), length, offset)
+                pixels = decode_pixels(data, generator.channels, name="", formats=FORMATS)
             except OSError as error:
-                raise StorageError(f"could not read {name}: {error.strerror or error}") from error
-            pixels = decode_sample(data, generator.channels, name)
+                raise StorageError(f"could not read {self._shards[number]}: {error.strerror or error}") from error
+            except InputError as error:
+                raise DamageError(f"{self._shards[number]}: image {wanted[row]}{error}") from error
             if pixels.shape != shape:
-                raise DamageError(f"{name}: {shape} pixels are promised, found {tuple(pixels.shape)}")
-            images[row] = pixels
+                found = f"{shape} pixels are promised, found {tuple(pixels.shape)}"
+                raise DamageError(f"{self._shards[number]}: image {wanted[row]}: {found}")
+            rows[row] = pixels.numpy()
         return images
 
     def _file(self, number: int) -> int:

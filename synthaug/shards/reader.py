@@ -24,7 +24,8 @@ from synthaug.shards.tar import Member, iterate_members
 OnDamage = Literal["error", "skip"]
 _IMAGES = frozenset({"png", "webp", "jpg", "jpeg"})
 _SUFFIXES = _IMAGES | {"cls", "json"}
-_FORMATS = ("PNG", "WEBP", "JPEG")
+#: What the images of a shard may be, in Pillow's names.
+FORMATS = ("PNG", "WEBP", "JPEG")
 MAX_CLASSES = 1_000_000
 _SHOWN = 5
 
@@ -56,7 +57,7 @@ class ShardSample:
             DamageError: If it is damaged, or holds too many pixels.
         """
         try:
-            return decode_image(self.image, name=f"{shard}: sample {self.key}", formats=_FORMATS)
+            return decode_image(self.image, name=f"{shard}: sample {self.key}", formats=FORMATS)
         except InputError as error:
             raise DamageError(str(error)) from error
 
@@ -66,19 +67,10 @@ class ShardSample:
         Raises:
             DamageError: If it is damaged, or holds too many pixels.
         """
-        return decode_sample(self.image, channels, f"{shard}: sample {self.key}")
-
-
-def decode_sample(data: bytes, channels: int, name: str) -> UInt8[Tensor, "{channels} h w"]:
-    """The pixels of a shard's image from its encoded bytes.
-
-    Raises:
-        DamageError: If it is damaged, or holds too many pixels.
-    """
-    try:
-        return decode_pixels(data, channels, name=name, formats=_FORMATS)
-    except InputError as error:
-        raise DamageError(str(error)) from error
+        try:
+            return decode_pixels(self.image, channels, name=f"{shard}: sample {self.key}", formats=FORMATS)
+        except InputError as error:
+            raise DamageError(str(error)) from error
 
 
 @dataclass

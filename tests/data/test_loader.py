@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import to_network
 from synthaug.core.types import LabelledImages
+from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.loader import MixedLoader, mixed_loader
 from synthaug.data.mixture import Batch, Mixture, Synthetic
 from synthaug.data.opened import OpenMixture
@@ -66,6 +67,16 @@ def test_every_image_keeps_its_label_and_says_where_it_is_from(digits_splits: Sp
             assert torch.equal(image, to_network(from_where.images[index]))
             assert label == from_where.labels[index]
     assert {source for source, _ in ids(batches)} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("settings", [{"transform": name} for name in TRANSFORMS.names()] + [{"cutmix": 1.0}], ids=str)
+def test_labels_survive_every_augmentation(digits_splits: Splits, settings: dict[str, Any]) -> None:
+    synthetic = synthetic_of()
+    for batch in loader_of(digits_splits, synthetic, **settings):
+        for source, images in enumerate((digits_splits.train, synthetic)):
+            chosen = batch.sources == source
+            assert torch.equal(batch.labels[chosen], images.labels[batch.indices[chosen]])
+        assert torch.equal(batch.targets.argmax(1), batch.labels)
 
 
 def test_batches_are_what_networks_see(digits_splits: Splits) -> None:
@@ -198,6 +209,18 @@ def test_processes_get_as_many_full_batches_with_images_of_their_own(
     assert together == ids(list(alone))
     if len(together) <= 200:  # not more than a pass through either source
         assert len(set(together)) == len(together)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+def test_one_shard_feeds_two_processes_of_four_workers(digits_splits: Splits, made: list[Path]) -> None:
+    settings = {"loading": "streaming", "workers": 4, "batch_size": 8, "synthetic_fraction": 0.25}
+    parts = [list(loader_of(digits_splits, made[1], rank=rank, world_size=2, **settings)) for rank in range(2)]
+    assert [len(part) for part in parts] == [13, 13]
+    synthetic = [[index for source, index in ids(part) if source == 1] for part in parts]
+    assert [len(indices) for indices in synthetic] == [26, 26]
+    first, second = (set(indices[:15]) for indices in synthetic)  # of one pass through its thirty images
+    assert not first & second
+    assert len(first | second) == 30
 
 
 def test_a_batch_larger_than_its_sources_repeats_them(digits_splits: Splits) -> None:
@@ -394,7 +417,7 @@ def test_sets_are_held_if_they_fit_into_half_of_the_memory(
 
 def test_a_set_is_decoded_once(digits_splits: Splits, made: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     first = list(loader_of(digits_splits, made[0], loading="memory"))
-    monkeypatch.setattr("synthaug.shards.index.decode_sample", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("synthaug.shards.index.decode_pixels", lambda *_, **__: pytest.fail("decoded again"))
     assert_equal(list(loader_of(digits_splits, made[0], loading="memory")), first)
     assert isinstance(DecodedSet(made[0]).pixels, torch.Tensor)
 
