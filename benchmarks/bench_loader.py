@@ -256,48 +256,10 @@ def labelled(images: torch.Tensor, name: str) -> LabelledImages:
 
 def plan_of(count: int) -> SetPlan:
     """The plan of a set that no network makes."""
-    from synthaug.core.types import SplitRecord
-    from synthaug.shards.plan import GeneratorRecord, SetPlan
+    from harness import unmade_plan
 
-    split = SplitRecord(
-        source="benchmark",
-        source_fingerprint="0" * 64,
-        seed=0,
-        class_counts=(1,) * len(CLASSES),
-        train_fingerprint="0" * 64,
-        held_out_fingerprint="0" * 64,
-    )
-    generator = GeneratorRecord(
-        model="none",
-        checkpoint="0" * 64,
-        preset="none",
-        parameters=0,
-        images_seen=0,
-        training_seconds=0.0,
-        image_size=32,
-        channels=3,
-        allows_flip=True,
-        split=split,
-        ancestors=(),
-        sampling_version=1,
-    )
-    return SetPlan(
-        generator=generator,
-        sampler="none",
-        steps=1,
-        guidance=1.0,
-        guidance_interval=None,
-        truncation=None,
-        precision="fp32",
-        compiled=False,
-        seed=0,
-        class_names=CLASSES,
-        classes=tuple(range(len(CLASSES))),
-        per_class=count // len(CLASSES),
-        shard_size=min(1000, -(-count // 4)),  # each worker of webdataset needs shards of its own
-        batch_size=250,
-        image_format="png",
-    )
+    shard_size = min(1000, -(-count // 4))  # each worker of webdataset needs shards of its own
+    return unmade_plan(count, size=32, channels=3, shard_size=shard_size)
 
 
 def write_data(images: LabelledImages, part: str, data: Path) -> None:
@@ -423,7 +385,7 @@ def take_turns(sides: dict[str, Callable[[], int]], rounds: int, epochs: dict[st
     def turn(name: str) -> None:
         counts[name] = sum(sides[name]() for _ in range(epochs.get(name, 1)))
 
-    seconds = interleaved({name: lambda name=name: turn(name) for name in sides}, rounds)
+    seconds = interleaved({name: lambda name=name: turn(name) for name in sides}, rounds, is_shuffled=True)
     return {name: [one / counts[name] for one in seconds[name]] for name in sides}
 
 

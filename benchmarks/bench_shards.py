@@ -19,64 +19,19 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from harness import interleaved, rate, ratio, write_result
+from harness import interleaved, rate, ratio, unmade_plan, write_result
 
 from synthaug.core.folders import folder_at
 from synthaug.core.pixels import from_pil, to_pil, to_storage
 from synthaug.core.seeding import generator_for
-from synthaug.core.types import SplitRecord
 from synthaug.data.sources import load_source
 from synthaug.shards.find import ShardFile
 from synthaug.shards.pipeline import publish_shards
-from synthaug.shards.plan import GeneratorRecord, SetPlan
 from synthaug.shards.reader import iterate_shard
 from synthaug.shards.writer import encode_images
 
 COUNT, SHARD, ROUNDS = 4000, 1000, 7
 SCALES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-
-
-def plan_of(count: int, *, size: int, channels: int, shard_size: int = SHARD) -> SetPlan:
-    """The plan of a set of ten classes that no network makes."""
-    split = SplitRecord(
-        source="benchmark",
-        source_fingerprint="0" * 64,
-        seed=0,
-        class_counts=(1,) * 10,
-        train_fingerprint="0" * 64,
-        held_out_fingerprint="0" * 64,
-    )
-    generator = GeneratorRecord(
-        model="noise",
-        checkpoint="0" * 64,
-        preset="none",
-        parameters=0,
-        images_seen=0,
-        training_seconds=0.0,
-        image_size=size,
-        channels=3 if channels == 3 else 1,
-        allows_flip=True,
-        split=split,
-        ancestors=(),
-        sampling_version=1,
-    )
-    return SetPlan(
-        generator=generator,
-        sampler="none",
-        steps=1,
-        guidance=1.0,
-        guidance_interval=None,
-        truncation=None,
-        precision="fp32",
-        compiled=False,
-        seed=0,
-        class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-        classes=tuple(range(10)),
-        per_class=count // 10,
-        shard_size=shard_size,
-        batch_size=250,
-        image_format="png",
-    )
 
 
 def pictures(folder: str | None) -> torch.Tensor:
@@ -91,7 +46,7 @@ def pictures(folder: str | None) -> torch.Tensor:
 
 def write_ours(images: torch.Tensor, folder: Path) -> None:
     """Our writer, as `generate` drives it, with a generator that costs nothing."""
-    plan = plan_of(len(images), size=32, channels=3)
+    plan = unmade_plan(len(images), size=32, channels=3, shard_size=SHARD)
     publish_shards(folder_at(folder), plan, range(plan.shard_count), lambda batch: images[batch.start : batch.stop])
 
 
@@ -99,7 +54,7 @@ def write_webdataset(images: torch.Tensor, folder: Path) -> None:
     """The writer of webdataset, which encodes with Pillow."""
     from webdataset import ShardWriter
 
-    plan = plan_of(len(images), size=32, channels=3)
+    plan = unmade_plan(len(images), size=32, channels=3, shard_size=SHARD)
     folder.mkdir(parents=True, exist_ok=True)
     with ShardWriter(f"{folder}/train-%06d.tar", maxcount=SHARD, verbose=0) as writer:
         for position, image in enumerate(images):
@@ -156,7 +111,7 @@ def point(count: int, folder: str) -> None:
 
     stderr.quiet = True
     torch.set_num_threads(1)
-    plan = plan_of(count, size=8, channels=3)
+    plan = unmade_plan(count, size=8, channels=3, shard_size=SHARD)
     place = folder_at(folder)
     write_plan(place, plan)
     generator = generator_for("noise")

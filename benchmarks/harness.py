@@ -15,24 +15,30 @@ import torch
 
 from synthaug.core.runtime import environment
 from synthaug.core.seeding import SampleNoise
-from synthaug.core.types import LabelledImages
+from synthaug.core.types import LabelledImages, SplitRecord
 from synthaug.data.splits import Splits
 from synthaug.generators.acgan.watch import diversity
 from synthaug.generators.base import Generator, SamplerSettings
+from synthaug.shards.plan import GeneratorRecord, SetPlan
 from synthaug.workflows.bench import BenchSummary
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleaved(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    actions: Mapping[str, Callable[[], object]], rounds: int, *, is_shuffled: bool = False
+) -> dict[str, list[float]]:
     """Seconds of each action in each of `rounds` rounds, after one round that is not counted.
 
-    All actions run once in every round, so that a machine whose speed drifts slows all of them; in another order in
-    each, as what ran before leaves its traces in caches.
+    All actions run once in every round, so that a machine whose speed drifts slows all of them; in their order, or in a
+    random one in each round if `is_shuffled`, as what ran before leaves its traces in caches.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for round_number in range(rounds + 1):
-        for name in random.Random(round_number).sample(list(actions), len(actions)):  # noqa: S311 - no secret
+        order = list(actions)
+        if is_shuffled:
+            random.Random(round_number).shuffle(order)  # noqa: S311 - no secret
+        for name in order:
             started = time.perf_counter()
             actions[name]()
             if round_number > 0:
@@ -48,6 +54,49 @@ def ratio(slow: list[float], fast: list[float]) -> float:
 def rate(images: int, seconds: list[float]) -> float:
     """Images per second at the median time."""
     return round(images / statistics.median(seconds), 1)
+
+
+def unmade_plan(count: int, *, size: int, channels: int, shard_size: int) -> SetPlan:
+    """The plan of a set of ten classes that no network makes."""
+    split = SplitRecord(
+        source="benchmark",
+        source_fingerprint="0" * 64,
+        seed=0,
+        class_counts=(1,) * 10,
+        train_fingerprint="0" * 64,
+        held_out_fingerprint="0" * 64,
+    )
+    generator = GeneratorRecord(
+        model="noise",
+        checkpoint="0" * 64,
+        preset="none",
+        parameters=0,
+        images_seen=0,
+        training_seconds=0.0,
+        image_size=size,
+        channels=3 if channels == 3 else 1,
+        allows_flip=True,
+        split=split,
+        ancestors=(),
+        sampling_version=1,
+    )
+    return SetPlan(
+        generator=generator,
+        sampler="none",
+        steps=1,
+        guidance=1.0,
+        guidance_interval=None,
+        truncation=None,
+        precision="fp32",
+        compiled=False,
+        seed=0,
+        class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        classes=tuple(range(10)),
+        per_class=count // 10,
+        shard_size=shard_size,
+        batch_size=250,
+        image_format="png",
+    )
 
 
 def draw(
