@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from synthaug.core.console import log, stderr
-from synthaug.core.errors import SynthaugError
+from synthaug.core.errors import InputError, SynthaugError
 
 #: Shards of one process may take hours longer than those of another; a process that died is noticed at once, by its
 #: closed connection.
@@ -84,6 +86,28 @@ class Processes:
 def is_main_process() -> bool:
     """Whether this process may print results: the first of its launcher's, or the only one."""
     return _world_size() < 2 or os.environ.get("RANK", "0") == "0"
+
+
+def place_among_processes(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """This process's number and how many there are, as given, else as torch.distributed has it.
+
+    Raises:
+        InputError: If the rank is outside the world.
+    """
+    is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if rank is None:
+        rank = torch.distributed.get_rank() if is_distributed else 0
+    if world_size is None:
+        world_size = torch.distributed.get_world_size() if is_distributed else 1
+    if not 0 <= rank < world_size:
+        raise InputError(f"the rank must lie in 0..{world_size - 1}, found {rank}")
+    return rank, world_size
+
+
+def waits_for_others() -> bool:
+    """Whether a launcher started several processes that torch.distributed does not know of yet."""
+    is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return _world_size() > 1 and not is_distributed
 
 
 def launched_processes() -> tuple[int, int]:

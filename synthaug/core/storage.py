@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from synthaug.core.errors import InputError, StorageError
 
 try:
@@ -78,6 +80,22 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def read_array(path: Path, dtype: str, shape: tuple[int, ...], *, is_mapped: bool = False) -> Any:
+    """A numpy array of the cache, or None if there is none of that type and shape: whatever is amiss, it is made again.
+
+    Args:
+        path: The .npy file.
+        dtype: Name of its numbers' type.
+        shape: Its shape.
+        is_mapped: Whether its pages are read when they are used; what is written to them stays in this process.
+    """
+    try:
+        array = np.load(path, mmap_mode="c" if is_mapped else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if (array.dtype.name, array.shape) == (dtype, shape) else None
 
 
 @contextlib.contextmanager

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from synthaug.core.errors import InputError
 
 Mode = Literal["replace", "add"]
 #: Shares are fractions with at most this denominator, so that products with slot numbers stay exact in 64 bits.
 MOST_PARTS = 1 << 20
-_SCHEDULE = re.compile(r"^\s*([0-9.eE+-]+)\s*:\s*([0-9.eE+-]+)(?:\s+(\w+))?\s*$")
+_SCHEDULE = re.compile(r"^\s*([0-9.eE+-]+)\s*:\s*([0-9.eE+-]+)(?:\s+(linear|cosine))?\s*$")
+
+
+def coerce(settings: object, *, whole: Sequence[str] = (), real: Sequence[str] = ()) -> None:
+    """Makes plain numbers of those that other libraries have types of their own for, in a frozen dataclass.
+
+    Raises:
+        InputError: If one is no number, or no whole number.
+    """
+    for name in (*whole, *real):
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        try:
+            if isinstance(value, bool | str):
+                raise TypeError
+            number = operator.index(value) if name in whole else float(value)
+        except (TypeError, ValueError) as error:
+            kind = "a whole number" if name in whole else "a number"
+            raise InputError(f"--{name.replace('_', '-')} must be {kind}, found {value!r}") from error
+        object.__setattr__(settings, name, number)
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,7 @@ class Amount:
     choose: int | None = None
 
     def __post_init__(self) -> None:
+        coerce(self, whole=("choose",), real=("proportion", "repeat"))
         given = {name: value for name, value in vars(self).items() if value is not None}
         if len(given) > 1:
             raise InputError(f"one of proportion, repeat and choose can be given for a source, found {given}")
@@ -60,6 +82,14 @@ class FractionSchedule:
     last: float
     shape: Literal["linear", "cosine"] = "linear"
 
+    def __post_init__(self) -> None:
+        coerce(self, real=("first", "last"))
+        if not (0.0 <= self.first <= 1.0 and 0.0 <= self.last <= 1.0):
+            found = self.first if self.is_constant else f"{self.first}:{self.last}"
+            raise _no_share(found)
+        if self.shape not in ("linear", "cosine"):
+            raise InputError(f"--synthetic-fraction changes in the shape linear or cosine, found {self.shape!r}")
+
     @classmethod
     def parse(cls, value: float | str | FractionSchedule) -> FractionSchedule:
         """Reads 0.5, "0.5" or "0.7:0.0 linear".
@@ -71,18 +101,13 @@ class FractionSchedule:
             return value
         match = _SCHEDULE.match(value) if isinstance(value, str) else None
         try:
+            if isinstance(value, bool):
+                raise TypeError
             first, last = (float(match[1]), float(match[2])) if match else (float(value), float(value))
-        except ValueError:
-            first = last = math.nan
-        shape = (match[3] or "linear") if match else "linear"
-        if not (0.0 <= first <= 1.0 and 0.0 <= last <= 1.0):
-            raise InputError(
-                "--synthetic-fraction must lie in [0, 1], or go from one share to another like '0.7:0.0 linear', found "
-                f"{value}"
-            )
-        if shape not in ("linear", "cosine"):
-            raise InputError(f"--synthetic-fraction changes in the shape linear or cosine, found {shape!r}")
-        return cls(first, last, "linear" if shape == "linear" else "cosine")
+        except (TypeError, ValueError) as error:
+            raise _no_share(value) from error
+        shape: Any = (match[3] or "linear") if match else "linear"
+        return cls(first, last, shape)
 
     @property
     def is_constant(self) -> bool:
@@ -105,6 +130,13 @@ class FractionSchedule:
         if self.shape == "cosine":
             progress = (1 - math.cos(math.pi * progress)) / 2
         return simple_fraction(self.first + (self.last - self.first) * progress)
+
+
+def _no_share(found: object) -> InputError:
+    return InputError(
+        "--synthetic-fraction must lie in [0, 1], or go from one share to another like '0.7:0.0 linear' (or cosine), "
+        f"found {found}"
+    )
 
 
 def simple_fraction(value: float | Fraction) -> Fraction:

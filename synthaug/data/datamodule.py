@@ -66,26 +66,45 @@ class MixedDataModule(pl.LightningDataModule):
         return sum(len(pool) for pool in self._opened.pools[1:])
 
     def setup(self, stage: str) -> None:
-        """Has the observed synthetic share logged."""
+        """Has the observed synthetic share logged.
+
+        Raises:
+            InputError: If a share is to change over the epochs of a trainer that has no end.
+        """
         trainer: Any = self.trainer  # whose callbacks are not declared
-        if trainer is not None and not any(isinstance(one, _LogFraction) for one in trainer.callbacks):
+        if trainer is None or stage != "fit":
+            return
+        if not any(isinstance(one, _LogFraction) for one in trainer.callbacks):
             trainer.callbacks.append(_LogFraction())
+        self._for_trainer(trainer).shares.schedule.at(0, self._for_trainer(trainer).mixture.epochs)
+
+    def teardown(self, stage: str) -> None:
+        """Forgets where a checkpoint was that was not loaded to go on training."""
+        self._state = None
 
     def train_dataloader(self) -> MixedLoader:
         """Mixed batches on the trainer's device; of the trainer's epoch, if there is one."""
-        trainer = self.trainer
-        opened = self._opened
+        trainer: Any = self.trainer
         if trainer is None:
-            self.loader = MixedLoader(opened)
+            self.loader = MixedLoader(self._opened)
         else:
-            rank, world_size = trainer.global_rank, trainer.world_size
-            opened = with_epochs(opened, _epochs_of(trainer, opened.steps(world_size)))
-            self.loader = MixedLoader(opened, device=self._device(), rank=rank, world_size=world_size)
+            self.loader = MixedLoader(
+                self._for_trainer(trainer),
+                device=self._device(),
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
+                ends_after=_limited(trainer, self._opened.steps(trainer.world_size)),
+                is_fixed=trainer.overfit_batches > 0,
+            )
             self.loader.set_epoch(trainer.current_epoch)
         if self._state is not None:
             self.loader.load_state_dict(self._state)
             self._state = None
         return self.loader
+
+    def _for_trainer(self, trainer: pl.Trainer) -> OpenMixture:
+        """The mixture with the trainer's number of epochs."""
+        return with_epochs(self._opened, _epochs_of(trainer, self._opened.steps(trainer.world_size)))
 
     def val_dataloader(self) -> EvaluationLoader:
         """Real validation images in their order."""
@@ -119,11 +138,17 @@ class MixedDataModule(pl.LightningDataModule):
         )
 
 
-def _epochs_of(trainer: pl.Trainer, steps_per_epoch: int) -> int | None:
-    """How many epochs a trainer will run, if it is limited."""
-    if trainer.max_epochs is not None and trainer.max_epochs > 0:
-        return trainer.max_epochs
-    return -(-trainer.max_steps // steps_per_epoch) if trainer.max_steps > 0 else None
+def _limited(trainer: Any, batches: int) -> int:
+    """How many of an epoch's batches a trainer takes."""
+    limit = trainer.overfit_batches or trainer.limit_train_batches
+    return min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+
+
+def _epochs_of(trainer: pl.Trainer, batches: int) -> int | None:
+    """How many epochs of so many batches a trainer will run, if it is limited."""
+    steps = max(1, -(-_limited(trainer, batches) // trainer.accumulate_grad_batches))
+    limits = [trainer.max_epochs or -1, -(-trainer.max_steps // steps)]
+    return min((limit for limit in limits if limit > 0), default=None)
 
 
 class _LogFraction(Callback):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from synthaug.core.errors import InputError
+from synthaug.core.processes import place_among_processes, waits_for_others
 from synthaug.core.runtime import available_memory, processors
 from synthaug.core.seeding import derive_seed, sample_seeds, uniforms
 from synthaug.core.storage import sha256_json
 from synthaug.data.batch_mixing import MIX_DRAWS, mix_batch
-from synthaug.data.mixing import MixturePlan
+from synthaug.data.fetching import Fetched, Share, in_one_thread
 from synthaug.data.mixture import Batch, Mixture, SyntheticImages
 from synthaug.data.opened import OpenMixture
 from synthaug.data.preparation import Preparation
@@ -41,61 +41,13 @@ class _Block(NamedTuple):
     uniforms: Float[Tensor, "n draws"]
 
 
-@dataclass(frozen=True, eq=False)
-class _Share:
-    """The batches of one of `world_size` processes: of as many batches in a row, each process takes its own."""
-
-    opened: OpenMixture
-    plan: MixturePlan
-    rank: int
-    world_size: int
-
-    def __len__(self) -> int:
-        return self.plan.epoch_slots // (self.opened.mixture.batch_size * self.world_size)
-
-    def places(self, first: int, stop: int) -> Int64[Tensor, " n"]:
-        """The slots of batches `first` to `stop - 1` of this process."""
-        size = self.opened.mixture.batch_size
-        starts = (torch.arange(first, stop) * self.world_size + self.rank) * size
-        return (starts[:, None] + torch.arange(size)).flatten()
-
-
-class _Fetched(Dataset[Tensor]):
-    """The pixels of an epoch's batches, read and augmented image by image; runs in worker processes."""
-
-    def __init__(self, share: _Share, epoch: int) -> None:
-        self._share, self._epoch = share, epoch
-        self._seed = derive_seed("transform", share.opened.mixture.seed)
-
-    def __getitem__(self, number: int) -> UInt8[Tensor, "n c h w"]:
-        share, opened = self._share, self._share.opened
-        slots = share.plan.slots(self._epoch, share.places(number, number + 1))
-        images = torch.empty((len(slots.sources), *opened.pools[0].shape), dtype=torch.uint8)
-        for source, pool in enumerate(opened.pools):
-            chosen = torch.nonzero(slots.sources == source).flatten()
-            if len(chosen):
-                images[chosen] = pool.read(slots.indices[chosen])
-        if opened.sample_transforms is not None:
-            both = opened.sample_transforms
-            seeds = sample_seeds(self._seed, slots.positions).tolist()
-            for row, (source, seed) in enumerate(zip(slots.sources.tolist(), seeds, strict=True)):
-                images[row] = (both.synthetic if source else both.real)(images[row], seed)
-        return images
-
-
-def _alone(_: int) -> None:
-    """Keeps a worker to one thread; there is one worker for each processor already."""
-    import cv2
-
-    cv2.setNumThreads(0)
-
-
 class MixedLoader:
     """Mixed, augmented training batches, in an order that depends on (seed, epoch) only.
 
-    Iterating gives one epoch; the next iteration gives the next one. Every process gets as many batches, all of them
-    full. Where all images are in memory they are held on the device as one array, gathered and augmented there;
-    otherwise workers read them. The composition of each batch, its images and their augmentation are the same.
+    Iterating gives one epoch; the next iteration gives the next one, also if this one was left early (after a look at
+    the first batch, `set_epoch(0)` goes back). Every process gets as many batches, all of them full. Where all images
+    are in memory they are held on the device as one array, gathered and augmented there; otherwise workers read them.
+    The composition of each batch, its images and their augmentation are the same.
 
     Attributes:
         epoch: The epoch in progress, or the next one before it is begun.
@@ -108,6 +60,8 @@ class MixedLoader:
         device: torch.device | str = "cpu",
         rank: int | None = None,
         world_size: int | None = None,
+        ends_after: int | None = None,
+        is_fixed: bool = False,
     ) -> None:
         """Takes one process's share of a mixture.
 
@@ -116,21 +70,28 @@ class MixedLoader:
             device: Where batches are wanted.
             rank: This process's number; that of torch.distributed if not given.
             world_size: Number of processes; that of torch.distributed if not given.
+            ends_after: Batches after which its user ends an epoch, if before the last.
+            is_fixed: Whether every iteration gives the same epoch.
 
         Raises:
-            InputError: If the rank is outside the world, or the mixture has no synthetic image in an epoch.
+            InputError: If the rank is outside the world or not known yet, or the synthetic share changes over an
+                unknown number of epochs.
         """
-        is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if rank is None:
-            rank = torch.distributed.get_rank() if is_distributed else 0
-        if world_size is None:
-            world_size = torch.distributed.get_world_size() if is_distributed else 1
-        if not 0 <= rank < world_size:
-            raise InputError(f"the rank must lie in 0..{world_size - 1}, found {rank}")
+        if rank is None and world_size is None and waits_for_others():
+            raise InputError(
+                "a launcher started several processes, and torch.distributed does not know of them yet: make the "
+                "loader after torch.distributed.init_process_group, give it rank and world_size, or use a "
+                "MixedDataModule"
+            )
+        rank, world_size = place_among_processes(rank, world_size)
+        plan = opened.plan(world_size)
+        plan.schedule.at(0, plan.epochs)  # refuses a share that changes over nobody knows how many epochs
         self.epoch = 0
         self._opened, self._device = opened, torch.device(device)
-        self._share = _Share(opened, opened.plan(world_size), rank, world_size)
-        self._is_begun = False
+        self._share = Share(opened, plan, rank, world_size)
+        self._ends_after = len(self._share) if ends_after is None else max(1, ends_after)
+        self._is_fixed, self._is_begun = is_fixed, False
+        self._iteration = object()  # stands for the newest one
         self._done = self._synthetic = 0
         pools, mixture = opened.pools, opened.mixture
         self._first_row = torch.tensor([0, *(len(pool) for pool in pools[:-1])]).cumsum(0)
@@ -180,7 +141,7 @@ class MixedLoader:
         """Where the loader is, after the last batch it gave."""
         world_size, size = self._share.world_size, self._opened.mixture.batch_size
         return {
-            "plan": self._fingerprint(),
+            "mixture": self._fingerprint(),
             "epoch": self.epoch,
             "images": self._done * world_size * size,
             "synthetic_fraction": self.observed_fraction,
@@ -196,29 +157,44 @@ class MixedLoader:
             InputError: If the state is that of another mixture, or of another number of images in a step.
         """
         together = self._share.world_size * self._opened.mixture.batch_size
+        if not self.state_dict().keys() <= state.keys():
+            raise InputError(f"the state of a loader of mixed images is needed, found one with the keys {[*state]}")
         if state["images_per_step"] != together:
             raise InputError(
                 f"the training to be resumed took {state['images_per_step']} images in a step, this one takes "
                 f"{self._share.world_size} x {self._opened.mixture.batch_size} = {together}; change the batch size so "
                 "that processes times batch size is the same, and no image is lost or seen twice"
             )
-        if state["plan"] != self._fingerprint():
+        if state["mixture"] != self._fingerprint():
             raise InputError("the training to be resumed mixed other images, or in another way; repeat its settings")
-        self.epoch, self._done, self._is_begun = state["epoch"], state["images"] // together, False
-        images = self._done * self._opened.mixture.batch_size
-        self._synthetic = round(state["synthetic_fraction"] * images) if images else 0
+        self.set_epoch(state["epoch"])
+        done = state["images"] // together
+        if done >= self._ends_after:
+            self.set_epoch(self.epoch + 1)
+        elif done:
+            self._done = done
+            self._synthetic = round(state["synthetic_fraction"] * done * self._opened.mixture.batch_size)
 
     def _fingerprint(self) -> str:
-        """Names everything that decides which image comes when, and how it is augmented."""
-        mixture, plan = self._opened.mixture, self._share.plan
-        facts = [repr(plan.orders), repr(plan.weights), repr(plan.schedule), plan.epochs, plan.epoch_slots]
-        return sha256_json([*facts, plan.batching, plan.seed, str(mixture.transform), mixture.mixup, mixture.cutmix])
+        """Names everything that decides what is in which batch."""
+        opened, plan = self._opened, self._share.plan
+        names = ("mixup", "cutmix", "synthetic_loss_weight", "synthetic_label_smoothing")
+        return sha256_json(
+            {
+                "images": [pool.identity for pool in opened.pools],
+                "plan": repr(plan),
+                "augmentation": [opened.augmentation, opened.allows_flip, opened.mixture.seed],
+                "preparation": opened.preparation.settings(),
+                **{name: getattr(opened.mixture, name) for name in names},
+            }
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         # Nothing happens before the first batch is asked for: Lightning makes iterators that it does not use.
-        if self._is_begun or self._done >= len(self):
-            self.set_epoch(self.epoch + 1)
-        self._is_begun = True
+        if self._is_begun:
+            self.set_epoch(self.epoch if self._is_fixed else self.epoch + 1)
+        self._is_begun, self._iteration = True, object()
+        mine = self._iteration
         size = self._opened.mixture.batch_size
         fetched: Iterator[Tensor] = iter(self._fetching() if self._resident is None else ())
         step = max(1, _PLANNED // size)
@@ -228,6 +204,8 @@ class MixedLoader:
             block = _Block._make(column.to(self._device) for column in planned)
             parts = map(_Block._make, zip(*(torch.split(column, size) for column in block), strict=True))
             for part, pixels, count in zip(parts, self._augmented(block, fetched), synthetic, strict=True):
+                if self._iteration is not mine:
+                    raise RuntimeError("another iteration of this loader has begun; each loader gives one at a time")
                 batch = self._finished(pixels, part)
                 self._done += 1  # before it is given away: a state taken while it is trained on counts it
                 self._synthetic += count
@@ -246,11 +224,11 @@ class MixedLoader:
     def _fetching(self) -> DataLoader[Tensor]:
         workers = self._opened.mixture.workers
         return DataLoader(
-            _Fetched(self._share, self.epoch),
+            Fetched(self._share, self.epoch),
             batch_size=None,
             sampler=range(self._done, len(self)),
             num_workers=processors() if workers is None else workers,
-            worker_init_fn=_alone,
+            worker_init_fn=in_one_thread,
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator(),  # or it would draw from the global one
         )

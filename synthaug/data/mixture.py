@@ -14,7 +14,7 @@ from torch import Tensor
 from synthaug.core.errors import InputError
 from synthaug.core.losses import weighted_cross_entropy
 from synthaug.core.types import LabelledImages
-from synthaug.data.amounts import Amount, FractionSchedule, Mode
+from synthaug.data.amounts import Amount, FractionSchedule, Mode, coerce
 from synthaug.data.mixing import Batching
 from synthaug.shards.reader import OnDamage
 
@@ -54,14 +54,19 @@ class Synthetic:
     Attributes:
         images: Images in memory, or the folder or URL of a shard set.
         proportion: Its weight among the synthetic sets (and the real images, if they have one); 1 if nothing is given.
-        repeat: Its own size, times this, in every epoch.
-        choose: So many of its images in every epoch.
+        repeat: Its own size, times this, in every epoch, before that is rounded up to whole batches.
+        choose: So many of its images in every epoch, likewise.
     """
 
     images: LabelledImages | str | Path
     proportion: float | None = None
     repeat: float | None = None
     choose: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.images, LabelledImages | str | Path):
+            raise InputError(f"a synthetic set is LabelledImages, a path or a URL; found {type(self.images).__name__}")
+        self.amount  # noqa: B018 - refuses numbers that are none
 
     @property
     def amount(self) -> Amount:
@@ -83,14 +88,15 @@ class Mixture:
         synthetic_fraction: Synthetic share of every batch: a number in [0, 1], or a change over the epochs like
             "0.7:0.0 linear" (or cosine). By default a half, unless the amounts of the sources say otherwise.
         mode: `replace`: an epoch is as long as the real set, synthetic images replace real ones in it. `add`: they come
-            on top, and an epoch holds every real image once.
-        epoch_size: Images in an epoch, instead; rounded up to whole batches on all processes.
+            on top of one pass through the real images.
+        epoch_size: Images in an epoch, instead. Every epoch is rounded up to whole batches on all processes, and with
+            it, in proportion, what it takes of each source; the next begins where its sources are then.
         epochs: Number of epochs, for a changing share; a Lightning trainer knows it.
         batching: `stratified`: every batch holds its share, rounded up or down. `random`: every epoch does.
         batch_size: Images in a batch of one process; all batches are full.
         real: How much of the real images an epoch takes, if not all.
         transform: Classic augmentation: a preset (none, basic, survey, strong), run on whole batches on the device; or
-            a YAML file with albumentations pipelines, run image by image.
+            a YAML or JSON file with albumentations pipelines, run image by image.
         normalise: Whether images are standardised by mean and deviation of the real training images, instead of mapped
             to [-1, 1]; by default as the preset does.
         input_size: Resize images to so many pixels after augmentation, as networks for larger images need.
@@ -126,6 +132,12 @@ class Mixture:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        whole = ("batch_size", "epoch_size", "epochs", "input_size", "workers", "seed")
+        coerce(self, whole=whole, real=("mixup", "cutmix", "synthetic_loss_weight", "synthetic_label_smoothing"))
+        if not isinstance(self.transform, str | Path) or not isinstance(self.real, Amount):
+            raise InputError(
+                f"transform must be a name or a path and real an Amount, found {self.transform!r}, {self.real!r}"
+            )
         if self.synthetic_fraction is not None:
             FractionSchedule.parse(self.synthetic_fraction)
         choices = {
@@ -158,4 +170,6 @@ def as_sets(synthetic: SyntheticImages | Sequence[SyntheticImages] | None) -> tu
         return ()
     if isinstance(synthetic, Synthetic | LabelledImages | str | Path):
         synthetic = (synthetic,)
+    if not isinstance(synthetic, Sequence):
+        raise InputError(f"synthetic sets are given as one or a list of them, found {type(synthetic).__name__}")
     return tuple(one if isinstance(one, Synthetic) else Synthetic(one) for one in synthetic)

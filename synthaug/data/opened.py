@@ -28,6 +28,7 @@ class OpenMixture:
         shares: Length of an epoch and shares of the sources.
         batch_transform: Augmentation of whole batches.
         sample_transforms: Augmentation image by image, before that; None for presets.
+        augmentation: Name of the preset, or contents of the file of pipelines.
         preparation: From pixels to what networks see.
         allows_flip: Whether a mirrored image still shows its class.
     """
@@ -37,6 +38,7 @@ class OpenMixture:
     shares: EpochShares
     batch_transform: BatchTransform
     sample_transforms: SampleTransforms | None
+    augmentation: str
     preparation: Preparation
     allows_flip: bool
 
@@ -60,7 +62,10 @@ class OpenMixture:
         shares = _shares_of(real, sets, mixture, [len(pool) for pool in pools[1:]])
         normalise = preset.normalises if mixture.normalise is None else mixture.normalise
         preparation = Preparation.of(real.images, normalise=normalise, input_size=mixture.input_size)
-        return cls(mixture, pools, shares, preset, by_sample, preparation, splits.allows_flip)
+        augmentation = (
+            str(mixture.transform) if by_sample is None else Path(mixture.transform).read_text(encoding="utf-8")
+        )
+        return cls(mixture, pools, shares, preset, by_sample, augmentation, preparation, splits.allows_flip)
 
     @property
     def class_count(self) -> int:
@@ -119,7 +124,7 @@ def _shares_of(real: LabelledImages, sets: Sequence[Synthetic], mixture: Mixture
 
 
 def _transforms_of(transform: str | Path, splits: Splits) -> tuple[BatchTransform, SampleTransforms | None]:
-    if isinstance(transform, Path) or transform.endswith((".yaml", ".yml")):
+    if isinstance(transform, Path) or transform.endswith((".yaml", ".yml", ".json")):  # JSON is YAML
         train = splits.train
         by_sample = load_transforms(
             Path(transform), image_size=train.image_size, channels=train.channels, allows_flip=splits.allows_flip

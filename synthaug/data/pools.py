@@ -14,7 +14,7 @@ from synthaug.core.runtime import available_memory
 from synthaug.core.types import LabelledImages
 from synthaug.data.mixture import Loading, Synthetic
 from synthaug.shards.decoded import DecodedSet
-from synthaug.shards.index import IndexedSet
+from synthaug.shards.index import IndexedSet, set_key
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.plan import SetPlan
 from synthaug.shards.reader import OnDamage
@@ -26,6 +26,7 @@ class Pool:
 
     Attributes:
         name: For messages.
+        identity: Names the images and their order; the same for the same set, wherever it is.
         class_names: In label order.
         shape: Channels, height and width.
         labels: The class of each image.
@@ -35,6 +36,7 @@ class Pool:
     """
 
     name: str
+    identity: str
     class_names: tuple[str, ...]
     shape: tuple[int, ...]
     labels: Int64[Tensor, " n"]
@@ -51,6 +53,7 @@ def pool_of(images: LabelledImages) -> Pool:
     pixels = images.images
     return Pool(
         images.name,
+        images.fingerprint,
         images.class_names,
         tuple(pixels.shape[1:]),
         images.labels,
@@ -112,6 +115,7 @@ def _open(where: str | Path, loading: Loading, on_damage: OnDamage) -> Pool:
     generator = opened.manifest.plan.generator
     return Pool(
         str(where),
+        set_key(opened.manifest),
         opened.manifest.plan.class_names,
         (generator.channels, generator.image_size, generator.image_size),
         opened.labels,

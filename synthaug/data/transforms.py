@@ -105,6 +105,8 @@ def load_transforms(path: Path, *, image_size: int, channels: int, allows_flip: 
             _try(transform, trial)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
+        except RecursionError as error:
+            raise InputError(f"{where}: a pipeline that does not hold itself is needed") from error
         return transform
 
     content = _read_yaml(path)

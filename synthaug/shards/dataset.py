@@ -11,8 +11,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from synthaug.core.errors import DamageError, InputError
+from synthaug.core.errors import DamageError
 from synthaug.core.pixels import from_pil
+from synthaug.core.processes import place_among_processes
 from synthaug.shards.find import ShardFile, shards_of
 from synthaug.shards.reader import MAX_CLASSES, Damage, OnDamage, ShardSample, iterate_shard
 
@@ -100,14 +101,7 @@ class ShardDataset(IterableDataset[StreamedSample]):
         return sum(len(range(remainder, shard.samples or 0, step)) for shard, step, remainder in self._pieces())
 
     def _pieces(self) -> list[Piece]:
-        is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world_size = self._rank, self._world_size
-        if rank is None:
-            rank = torch.distributed.get_rank() if is_distributed else 0
-        if world_size is None:
-            world_size = torch.distributed.get_world_size() if is_distributed else 1
-        if not 0 <= rank < world_size:
-            raise InputError(f"the rank must lie in 0..{world_size - 1}, found {rank}")
+        rank, world_size = place_among_processes(self._rank, self._world_size)
         return share([Piece(shard, 1, 0) for shard in self._shards], rank, world_size)
 
     def __iter__(self) -> Iterator[StreamedSample]:

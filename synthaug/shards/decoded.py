@@ -16,7 +16,7 @@ from torch import Tensor
 from synthaug.core.console import log
 from synthaug.core.errors import StorageError
 from synthaug.core.folders import Folder
-from synthaug.core.storage import atomic_file, cache_home, one_at_a_time
+from synthaug.core.storage import atomic_file, cache_home, one_at_a_time, read_array
 from synthaug.shards.index import IndexedSet, set_key
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.reader import OnDamage
@@ -42,6 +42,8 @@ class DecodedSet:
     def __init__(self, where: Folder | str | Path, *, on_damage: OnDamage = "error") -> None:
         """Takes a set from the cache, or decodes it with all processors and puts it there.
 
+        What is in the cache was whole when it was put there; the shards are not read again.
+
         Args:
             where: The set's folder, or its path or URL.
             on_damage: "skip" leaves damaged samples out and says so on stderr.
@@ -55,14 +57,22 @@ class DecodedSet:
         kept = cache_home() / "decoded" / set_key(self.manifest)
         images, labels = kept / "images.npy", kept / "labels.npy"
         with one_at_a_time(kept):  # processes that train together need one to decode
-            if not (images.is_file() and labels.is_file()):
+            if not self._map(images, labels):
                 indexed = IndexedSet(where, on_damage=on_damage)
-                if indexed.shard_sizes != self.shard_sizes or not _keep(indexed, images, labels):
+                is_whole = indexed.shard_sizes == self.shard_sizes
+                if not (is_whole and _keep(indexed, images, labels) and self._map(images, labels)):
                     self.shard_sizes, self.labels = indexed.shard_sizes, indexed.labels
                     self.pixels = torch.cat(list(_decoded(indexed)))
-                    return
-        self.pixels = torch.from_numpy(np.load(images, mmap_mode="c", allow_pickle=False))
-        self.labels = torch.from_numpy(np.load(labels, allow_pickle=False))
+
+    def _map(self, images: Path, labels: Path) -> bool:
+        """Takes the set from the cache, if it is there."""
+        generator, count = self.manifest.plan.generator, self.manifest.sample_count
+        shape = (count, generator.channels, generator.image_size, generator.image_size)
+        pixels, numbers = read_array(images, "uint8", shape, is_mapped=True), read_array(labels, "int64", (count,))
+        if pixels is None or numbers is None:
+            return False
+        self.pixels, self.labels = torch.from_numpy(pixels), torch.from_numpy(numbers)
+        return True
 
     def __len__(self) -> int:
         return len(self.labels)

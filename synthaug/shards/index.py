@@ -19,7 +19,7 @@ from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError, StorageError
 from synthaug.core.folders import Folder, LocalFolder, folder_at, sha256_in
 from synthaug.core.pixels import decode_pixels
-from synthaug.core.storage import atomic_file, cache_home, sha256_json, write_bytes
+from synthaug.core.storage import atomic_file, cache_home, read_array, sha256_json, write_bytes
 from synthaug.shards.find import ShardFile, promised_shards
 from synthaug.shards.manifest import Manifest, ShardRecord
 from synthaug.shards.reader import FORMATS, Damage, OnDamage, iterate_shard
@@ -164,8 +164,8 @@ def _rows_of(shards: list[ShardFile], paths: list[Path], manifest: Manifest, dam
     sizes = [record.samples for record in manifest.shards]
     stamps = [(path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None for path in paths]
     kept = cache_home() / "indices" / f"{sha256_json([set_key(manifest), stamps])}.npy"
-    if kept.is_file():
-        return np.split(np.load(kept, allow_pickle=False), np.cumsum(sizes)[:-1])
+    if (table := read_array(kept, "int64", (sum(sizes), 3))) is not None:
+        return np.split(table, np.cumsum(sizes)[:-1])
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(_sha256, shards))
     rows = []

@@ -31,7 +31,7 @@ class EstimateResult:
         images_per_second: Measured, sampling and encoding.
         seconds: Predicted for the whole set.
         bytes: Predicted size of all shards.
-        memory_bytes: What the decoded set takes when it is mixed from memory.
+        memory_bytes: What the set takes beside the real images when it is mixed from memory.
         measured_images: Images the prediction rests on.
         hardware: The machine.
         settings: What identifies every sample.

@@ -1,6 +1,7 @@
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from synthaug.core.errors import InputError
@@ -78,11 +79,17 @@ def test_a_share_may_change_over_the_epochs(spec: float | str, expected: list[fl
 
 
 @pytest.mark.parametrize(
-    "spec", ["half", "0.5:x", "1.5", -0.1, "0.2:1.2 linear", float("nan"), "0.5:0.2 sudden", "0.5:0.2:0.1"]
+    "spec", [True, "half", "0.5:x", "1.5", -0.1, "0.2:1.2 linear", float("nan"), "0.5:0.2 sudden", "0.5:0.2:0.1"]
 )
 def test_a_share_that_is_none_is_refused(spec: float | str) -> None:
     with pytest.raises(InputError, match="--synthetic-fraction"):
         FractionSchedule.parse(spec)
+
+
+def test_a_schedule_is_checked_however_it_is_made() -> None:
+    for first, last in ((1.5, 1.5), (0.5, -0.1), (float("nan"), 0.5)):
+        with pytest.raises(InputError, match=r"--synthetic-fraction must lie in \[0, 1\]"):
+            FractionSchedule(first, last)
 
 
 def test_a_share_that_changes_needs_the_number_of_epochs() -> None:
@@ -117,6 +124,24 @@ def test_amounts_that_contradict_each_other_are_refused(
 def test_real_images_are_needed() -> None:
     with pytest.raises(InputError, match="at least one real training image is needed"):
         epoch_shares(0, [], real=Amount(), synthetic=[], synthetic_fraction=None, mode="add", epoch_size=None)
+
+
+def test_numbers_of_other_libraries_are_taken_and_what_is_none_is_refused() -> None:
+    amount, schedule = object.__new__(Amount), object.__new__(FractionSchedule)
+    for settings, values in ((amount, (np.float32(2.0), None, None)), (schedule, (np.float64(0.5), 1, "linear"))):
+        for name, value in zip(settings.__dataclass_fields__, values, strict=True):
+            object.__setattr__(settings, name, value)
+        settings.__post_init__()
+    assert type(amount.proportion) is type(schedule.last) is float
+    for name, value, kind in (
+        ("choose", 2.5, "a whole number"),
+        ("choose", True, "a whole"),
+        ("repeat", "2", "a number"),
+    ):
+        wrong = Amount()
+        object.__setattr__(wrong, name, value)
+        with pytest.raises(InputError, match=f"--{name} must be {kind}.*, found {value!r}"):
+            wrong.__post_init__()
 
 
 @pytest.mark.parametrize(

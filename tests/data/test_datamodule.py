@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,16 +83,34 @@ def test_a_sequence_of_trainings_begins_anew(digits_splits: Splits, tmp_path: Pa
     assert [ids(batch) for batch in recorder.trained[:7]] == [ids(batch) for batch in recorder.trained[7:]]
 
 
-@pytest.mark.parametrize(("limits", "epochs"), [({"max_epochs": 3}, 3), ({"max_steps": 21, "max_epochs": -1}, 3)])
-def test_a_fraction_changes_over_the_epochs_of_the_trainer_and_is_logged(
-    digits_splits: Splits, tmp_path: Path, limits: dict[str, int], epochs: int
+@pytest.mark.parametrize(
+    ("limits", "shares"),
+    [
+        ({"max_epochs": 3}, [24] * 7 + [16] * 7 + [8] * 7),
+        ({"max_steps": 21, "max_epochs": -1}, [24] * 7 + [16] * 7 + [8] * 7),
+        ({"max_steps": 21, "max_epochs": 100}, [24] * 7 + [16] * 7 + [8] * 7),
+        ({"max_steps": 8, "max_epochs": -1, "accumulate_grad_batches": 4}, [24] * 7 + [19] * 4 + [18] * 3),
+        ({"max_steps": 9, "max_epochs": -1, "limit_train_batches": 3}, [24] * 3 + [16] * 3 + [8] * 3),
+        ({"max_epochs": 3, "limit_train_batches": 0.3}, [24] * 2 + [16] * 2 + [8] * 2),
+    ],
+    ids=str,
+)
+def test_a_fraction_changes_over_the_epochs_of_the_trainer(
+    digits_splits: Splits, tmp_path: Path, limits: dict[str, Any], shares: list[int]
 ) -> None:
     recorder = Recorder()
+    trainer_of(tmp_path, **limits).fit(recorder, datamodule=module_of(digits_splits, synthetic_fraction="0.75:0.25"))
+    found = [int(batch.is_synthetic.sum()) for batch in recorder.trained]
+    if "accumulate_grad_batches" in limits:  # two steps an epoch, four epochs
+        assert [sum(found[start : start + 7]) for start in range(0, 28, 7)] == [168, 131, 93, 56]
+    else:
+        assert found == shares
+
+
+def test_the_observed_fraction_of_each_epoch_is_logged(digits_splits: Splits, tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path)
-    trainer = trainer_of(tmp_path, logger=logger, log_every_n_steps=1, **limits)
-    trainer.fit(recorder, datamodule=module_of(digits_splits, synthetic_fraction="0.75:0.25 linear"))
-    shares = [[int(batch.is_synthetic.sum()) for batch in recorder.trained[7 * n : 7 * n + 7]] for n in range(epochs)]
-    assert shares == [[24] * 7, [16] * 7, [8] * 7]
+    trainer = trainer_of(tmp_path, logger=logger, log_every_n_steps=1, max_epochs=3)
+    trainer.fit(Recorder(), datamodule=module_of(digits_splits, synthetic_fraction="0.75:0.25 linear"))
     lines = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
     column = lines[0].split(",").index("synthetic_fraction")
     logged = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
@@ -100,8 +119,20 @@ def test_a_fraction_changes_over_the_epochs_of_the_trainer_and_is_logged(
 
 
 def test_a_fraction_that_changes_needs_an_end(digits_splits: Splits, tmp_path: Path) -> None:
+    module, recorder = module_of(digits_splits, synthetic_fraction="0.75:0.25"), Recorder()
+    trainer = trainer_of(
+        tmp_path, max_epochs=-1, max_time={"seconds": 1}, limit_val_batches=1.0, num_sanity_val_steps=1
+    )
     with pytest.raises(InputError, match="needs the number of epochs"):
-        list(module_of(digits_splits, synthetic_fraction="0.75:0.25").train_dataloader())
+        trainer.fit(recorder, datamodule=module)
+    assert recorder.validated == []  # nothing has begun
+
+
+def test_overfitting_sees_the_same_batches_in_every_epoch(digits_splits: Splits, tmp_path: Path) -> None:
+    recorder = Recorder()
+    trainer_of(tmp_path, max_epochs=3, overfit_batches=2).fit(recorder, datamodule=module_of(digits_splits))
+    seen = [ids(batch) for batch in recorder.trained]
+    assert seen[:2] == seen[2:4] == seen[4:] == [ids(batch) for batch in planned(digits_splits, 1)[0][:2]]
 
 
 # --- going on ---
@@ -121,6 +152,30 @@ def test_a_training_resumed_from_a_checkpoint_goes_on_with_the_next_batch(
     expected = [ids(batch) for epoch in planned(digits_splits, 3) for batch in epoch]
     assert [ids(batch) for batch in [*first.trained, *second.trained]] == expected
     assert trainer.global_step == 21
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 6])
+def test_a_training_on_a_part_of_each_epoch_goes_on_with_the_next_batch(
+    digits_splits: Splits, tmp_path: Path, stop: int
+) -> None:
+    keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=stop, save_top_k=-1)
+    limit, first, second = {"limit_train_batches": 3}, Recorder(), Recorder()
+    trainer_of(tmp_path, keep, max_steps=stop, max_epochs=-1, **limit).fit(first, datamodule=module_of(digits_splits))
+    [kept] = tmp_path.glob("*.ckpt")
+    trainer = trainer_of(tmp_path, max_epochs=3, **limit)
+    trainer.fit(second, datamodule=module_of(digits_splits), ckpt_path=kept, weights_only=True)
+    expected = [ids(batch) for epoch in planned(digits_splits, 3) for batch in epoch[:3]]
+    assert [ids(batch) for batch in [*first.trained, *second.trained]] == expected
+
+
+def test_a_checkpoint_that_was_tested_does_not_move_the_next_training(digits_splits: Splits, tmp_path: Path) -> None:
+    keep, module = ModelCheckpoint(tmp_path, every_n_train_steps=3), module_of(digits_splits)
+    trainer = trainer_of(tmp_path, keep, max_steps=3)
+    trainer.fit(Recorder(), datamodule=module)
+    trainer.test(Recorder(), datamodule=module, ckpt_path=keep.best_model_path, verbose=False, weights_only=True)
+    recorder = Recorder()
+    trainer_of(tmp_path, max_epochs=1).fit(recorder, datamodule=module)
+    assert [ids(batch) for batch in recorder.trained] == [ids(batch) for batch in planned(digits_splits, 1)[0]]
 
 
 def test_a_checkpoint_of_another_mixture_is_refused(digits_splits: Splits, tmp_path: Path) -> None:

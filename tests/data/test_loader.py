@@ -145,6 +145,32 @@ def test_an_iteration_that_was_left_is_not_taken_up_again(digits_splits: Splits)
     assert ids(second)[:64] != ids(taken)
 
 
+def test_two_iterations_at_a_time_are_refused(digits_splits: Splits) -> None:
+    loader = loader_of(digits_splits)
+    with pytest.raises(RuntimeError, match="another iteration of this loader has begun"):
+        list(zip(loader, loader, strict=True))
+
+
+def test_an_epoch_may_be_repeated(digits_splits: Splits) -> None:
+    opened = OpenMixture.of(digits_splits, None, Mixture(batch_size=32))
+    loader = MixedLoader(opened, is_fixed=True)
+    assert_equal(list(loader), list(loader))
+
+
+def test_an_epoch_that_has_no_end_may_not_change_its_share(digits_splits: Splits) -> None:
+    with pytest.raises(InputError, match="needs the number of epochs"):
+        loader_of(digits_splits, synthetic_of(), synthetic_fraction="0.75:0.25")
+
+
+def test_a_loader_made_before_its_processes_know_each_other_is_refused(
+    digits_splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="a launcher started several processes"):
+        loader_of(digits_splits)
+    assert len(loader_of(digits_splits, rank=1, world_size=2)) == 4
+
+
 def test_a_fraction_that_changes_is_that_of_each_epoch_and_is_observed(digits_splits: Splits) -> None:
     loader = loader_of(digits_splits, synthetic_of(), synthetic_fraction="0.75:0.25", epochs=3, batch_size=40)
     assert loader.observed_fraction != loader.observed_fraction  # nan: nothing was seen
@@ -299,12 +325,10 @@ def test_a_loader_goes_on_where_another_was(digits_splits: Splits, made: list[Pa
     state = pickle.loads(pickle.dumps(first.state_dict()))
     second = loader_of(digits_splits, made[0], **settings)
     second.load_state_dict(state)
-    rest = list(second) if done < len(second) else []
-    if done == 0:  # the first epoch is done, and nothing of the next
-        assert_equal([*rest, *list(second)], expected)
-    else:
-        assert_equal([*begun, *rest, *list(second)], expected)
-        assert second.observed_fraction == pytest.approx(0.3, abs=0.01)
+    assert second.epoch == (2 if done == 7 else 1)  # an epoch at its end is over
+    rest = [*list(second), *list(second)]
+    assert_equal([*begun, *rest][:14], expected)
+    assert second.observed_fraction == pytest.approx(0.3, abs=0.01)
 
 
 def test_the_observed_fraction_of_a_resumed_epoch_is_that_of_the_whole(digits_splits: Splits) -> None:
@@ -339,12 +363,52 @@ def test_another_number_of_images_in_a_step_is_refused(digits_splits: Splits) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"synthetic_fraction": 0.4}, {"batching": "random"}, {"transform": "none"}, {"mixup": 0.1}]
+    "change",
+    [
+        {"seed": 1},
+        {"synthetic_fraction": 0.4},
+        {"batching": "random"},
+        {"transform": "none"},
+        {"mixup": 0.1},
+        {"normalise": True},
+        {"input_size": 16},
+        {"synthetic_loss_weight": 0.5},
+        {"synthetic_label_smoothing": 0.1},
+    ],
+    ids=str,
 )
 def test_the_state_of_another_mixture_is_refused(digits_splits: Splits, change: dict[str, Any]) -> None:
     state = loader_of(digits_splits, synthetic_of()).state_dict()
+    loader_of(digits_splits, synthetic_of(), workers=1, loading="memory").load_state_dict(state)
     with pytest.raises(InputError, match="mixed other images, or in another way"):
         loader_of(digits_splits, synthetic_of(), **change).load_state_dict(state)
+
+
+def test_the_state_of_other_images_is_refused(digits_splits: Splits, made: list[Path], tmp_path: Path) -> None:
+    options = {"class_names": DIGITS, "per_class": 5, "shard_size": 7, "channels": 1}
+    same, other = (write_shard_set(tmp_path / f"{seed}", seed=seed, **options) for seed in (7, 8))
+    state = loader_of(digits_splits, made[0]).state_dict()
+    loader_of(digits_splits, same).load_state_dict(state)  # the same set elsewhere
+    real = replace(digits_splits, train=digits_splits.train.take(torch.arange(200).flip(0)))
+    for splits, images in ((digits_splits, other), (real, made[0]), (digits_splits, synthetic_of())):
+        with pytest.raises(InputError, match="mixed other images"):
+            loader_of(splits, images).load_state_dict(state)
+
+
+def test_the_state_of_other_pipelines_is_refused_wherever_the_file_is(digits_splits: Splits, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("real: basic\n")
+    second.write_text("real: basic\n")
+    state = loader_of(digits_splits, transform=first).state_dict()
+    loader_of(digits_splits, transform=second).load_state_dict(state)
+    second.write_text("real: survey\n")
+    with pytest.raises(InputError, match="in another way"):
+        loader_of(digits_splits, transform=second).load_state_dict(state)
+
+
+def test_what_is_no_state_is_refused(digits_splits: Splits) -> None:
+    with pytest.raises(InputError, match=r"the state of a loader of mixed images is needed, found .* \['step'\]"):
+        loader_of(digits_splits).load_state_dict({"step": 3})
 
 
 # --- what is refused before anything is trained ---
@@ -395,6 +459,14 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(name: str) -> None:
     mixture = Mixture()
     object.__setattr__(mixture, name, "other")  # the run-time checks of these tests would refuse it sooner
     with pytest.raises(InputError, match=rf"--{name.replace('_', '-')} must be one of \w+, .*, found 'other'"):
+        mixture.__post_init__()
+
+
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 2.5), ("workers", "2"), ("mixup", "x"), ("seed", True)])
+def test_what_is_no_number_is_refused(name: str, value: Any) -> None:
+    mixture = Mixture()
+    object.__setattr__(mixture, name, value)
+    with pytest.raises(InputError, match=rf"--{name.replace('_', '-')} must be a .*number, found {value!r}"):
         mixture.__post_init__()
 
 

@@ -115,6 +115,18 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert "is not kept for later runs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY"])
+def test_what_is_damaged_in_the_cache_is_made_again(content: bytes, made: Path) -> None:
+    expected = images_of(made)
+    for kind, kept in ((IndexedSet, "indices/*.npy"), (DecodedSet, "decoded/*/*.npy")):
+        kind(made)
+        for file in cache_home().glob(kept):
+            file.write_bytes(content)
+            assert torch.equal(kind(made).images(torch.arange(10)), expected.images)
+            assert torch.equal(kind(made).labels, expected.labels)
+            assert file.stat().st_size > 100
+
+
 # --- damage ---
 
 
