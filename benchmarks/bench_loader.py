@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # synthaug, and the harness that needs it, are not there wher
 
 COUNT, BATCH, WORKERS, THREADS, ROUNDS = 20_000, 128, 2, 2, 5
 #: Quick sides take so many epochs in a turn, and so many turns among themselves for each round with the slow ones.
-QUICK_EPOCHS, QUICK_TURNS = 4, 60
+QUICK_EPOCHS, QUICK_TURNS = 4, 30
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 PARTS = ("real", "synthetic")
@@ -195,31 +195,33 @@ class ResidentLoader:
     """Everything done beforehand or for all images at once, as airbench's loader does it.
 
     Images lie in memory normalised, padded and half of them mirrored. An epoch crops all of them in one operation, into
-    memory it has already; every other epoch mirrors all of them; batches are slices of a permutation. It mixes nothing,
-    keeps no account of what is in a batch, mirrors no image at random, and needs 10 times the memory of the pixels.
+    memory it has already; every other epoch mirrors all of them, if `mirrors`; batches are slices of a permutation. It
+    mixes nothing, keeps no account of what is in a batch, mirrors no image at random, and needs 10 times the memory of
+    the pixels.
     """
 
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in (MEAN, DEVIATION))
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, device: str, *, mirrors: bool) -> None:
+        images, labels = images.to(device), labels.to(device)
+        mean, deviation = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (MEAN, DEVIATION))
         normalised = images.float().div_(255).sub_(mean).div_(deviation)
-        is_mirrored = torch.rand(len(images)) < 0.5
+        is_mirrored = torch.rand(len(images), device=device) < 0.5
         normalised[is_mirrored] = normalised[is_mirrored].flip(-1)
         self._padded = F.pad(normalised, (4,) * 4)
-        self._cropped, self._labels, self._epoch = normalised, labels, 0
+        self._cropped, self._labels, self._epoch, self._mirrors = normalised, labels, 0, mirrors
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         cropped = self._cropped
         count, channels, size, _ = cropped.shape
-        width, area = size + 8, (size + 8) ** 2
-        top, left = torch.randint(0, 9, (2, count))
-        first = torch.arange(count) * channels * area + top * width + left
-        rows = torch.arange(0, channels * area, area)[:, None] + torch.arange(0, size * width, width)
+        width, area, where = size + 8, (size + 8) ** 2, {"device": cropped.device}
+        top, left = torch.randint(0, 9, (2, count), **where)
+        first = torch.arange(count, **where) * channels * area + top * width + left
+        rows = torch.arange(0, channels * area, area, **where)[:, None] + torch.arange(0, size * width, width, **where)
         starts = (first[:, None] + rows.flatten()).flatten()
         torch.index_select(self._padded.flatten().unfold(0, size, 1), 0, starts, out=cropped.view(-1, size))
-        if self._epoch % 2 == 1:
+        if self._mirrors and self._epoch % 2 == 1:
             cropped = cropped.flip(-1)
         self._epoch += 1
-        for indices in torch.randperm(count)[: count - count % BATCH].split(BATCH):
+        for indices in torch.randperm(count, **where)[: count - count % BATCH].split(BATCH):
             yield cropped.index_select(0, indices), self._labels.index_select(0, indices)
 
 
@@ -297,12 +299,14 @@ def mixture(**settings: Any) -> Mixture:
     return Mixture(mode="add", batch_size=BATCH, transform="basic", normalise=True, workers=WORKERS, **settings)
 
 
-def loaders(real: LabelledImages, synthetic: LabelledImages, data: Path) -> dict[str, MixedLoader | ResidentLoader]:
+def loaders(
+    real: LabelledImages, synthetic: LabelledImages, data: Path, device: str
+) -> dict[str, MixedLoader | ResidentLoader]:
     """Our loaders and the limit; all hold the same number of images and give as many in an epoch."""
     from synthaug.data.loader import mixed_loader
 
     def ours(images: LabelledImages, sets: SyntheticImages | list[LabelledImages] | None, loading: Any) -> MixedLoader:
-        return mixed_loader(splits_of(images), sets, mixture(loading=loading))
+        return mixed_loader(splits_of(images), sets, mixture(loading=loading), device=device)
 
     both, labels = torch.cat([real.images, synthetic.images]), torch.cat([real.labels, synthetic.labels])
     parts = [synthetic.take(part) for part in torch.arange(len(synthetic)).chunk(8)]
@@ -312,7 +316,8 @@ def loaders(real: LabelledImages, synthetic: LabelledImages, data: Path) -> dict
         "real_only": ours(labelled(both, "real"), None, "memory"),
         "sources_1": ours(real, synthetic, "memory"),
         "sources_8": ours(real, parts, "memory"),
-        "resident": ResidentLoader(both, labels),
+        "resident": ResidentLoader(both, labels, device, mirrors=True),
+        "resident_unmirrored": ResidentLoader(both, labels, device, mirrors=False),
     }
 
 
@@ -322,6 +327,8 @@ def epoch(batches: Iterable[Any]) -> int:
     for images, *_ in batches:
         check(images)
         count += len(images)
+    if count and images.is_cuda:
+        torch.cuda.synchronize()
     return count
 
 
@@ -407,14 +414,15 @@ def bench(arguments: argparse.Namespace, data: Path) -> None:
     for part, images in zip(PARTS, (real, synthetic), strict=True):
         write_data(images, part, data)
     estimated = decoded_bytes(plan_of(count)) + 2 * real.images.nbytes
-    mixed = loaders(real, synthetic, data)
+    mixed = loaders(real, synthetic, data, arguments.device)
     memory = {loading: measured(loading, data) for loading in ("memory", "streaming")}
     ours = {name: lambda loader=loader: epoch(loader) for name, loader in mixed.items()}
     quick = [name for name in ours if name != "streaming"]
     with served(arguments.peers, data) as peers:
         sides = {name: ours[name] for name in ("memory", "streaming")} | {name: peers[name].epoch for name in peers}
         slow = take_turns(sides, arguments.rounds, {"memory": QUICK_EPOCHS})
-    fast = take_turns({name: ours[name] for name in quick}, QUICK_TURNS * arguments.rounds, {})
+    twice = dict.fromkeys(quick, 2)  # the resident limit mirrors in every other epoch
+    fast = take_turns({name: ours[name] for name in quick}, QUICK_TURNS * arguments.rounds, twice)
     figures = {
         **{
             f"{ours}_vs_{peer}_ratio": ratio(slow[peer], slow[ours])
@@ -422,6 +430,7 @@ def bench(arguments: argparse.Namespace, data: Path) -> None:
             for ours in ("memory", "streaming")
         },
         "memory_vs_resident_ratio": ratio(fast["resident"], fast["memory"]),
+        "memory_vs_resident_unmirrored_ratio": ratio(fast["resident_unmirrored"], fast["memory"]),
         "mixing_overhead_ratio": ratio(fast["memory"], fast["real_only"]),
         "sources_8_vs_1_ratio": ratio(fast["sources_8"], fast["sources_1"]),
         **{f"{name}_images_per_second": rate(1, seconds) for name, seconds in (slow | fast).items()},
@@ -436,21 +445,22 @@ def bench(arguments: argparse.Namespace, data: Path) -> None:
         f"Batches of {BATCH} float32 images of 32x32 RGB ({source}), half real and half synthetic, padded by 4, "
         f"cropped, mirrored and normalised; {count} real and {count} synthetic images, each once in an epoch. Ratios "
         "are medians over rounds in which all sides take turns in random order, after a round that is not counted: "
-        f"{arguments.rounds} rounds with all libraries, {QUICK_TURNS * arguments.rounds} of what is in memory. Ours, "
-        f"memory, and the resident limit: this process, {arguments.threads} threads. Ours, streaming (PNG shards; "
-        f"workers start anew every epoch), and the other libraries: {WORKERS} workers, persistent in those libraries; "
+        f"{arguments.rounds} rounds with all libraries, {QUICK_TURNS * arguments.rounds} of two epochs of what is in "
+        f"memory. Ours, memory, and the resident limit: this process, {arguments.threads} threads. Ours, streaming "
+        f"(PNG shards; workers start anew every epoch), and the other libraries: {WORKERS} workers, persistent there; "
         "there torchvision's transforms (v1) on PIL images, from the same shards (webdataset, RandomMix), the same PNG "
         "files (ImageFolder) and uncompressed pixels (litdata). Resident, as airbench does it: all images normalised, "
         "padded and half of them mirrored beforehand, cropped for a whole epoch at once and all mirrored in every "
-        "other epoch, batches by slices of a permutation. Mixing overhead: half synthetic against as many images held "
-        "that are all real. "
+        "other epoch (or never: unmirrored), batches by slices of a permutation. Mixing overhead: half synthetic "
+        "against as many images held that are all real. "
         "Memory, the set decoded in the cache before: growth of a process that has run a small mixture before, by the "
         "real images (estimated twice: as they are, and beside the set), an open mixture and an epoch; mapped is the "
         "decoded set's file in the cache, which the system can take back; with workers: the highest sum of "
         "proportional set sizes in the epoch."
     )
     seconds = {"all": slow, "in_memory": fast}
-    write_result("bench_loader", method, figures, {"seconds_per_image": seconds, "memory_mib": memory})
+    name = "bench_loader" if arguments.device == "cpu" else f"bench_loader_{arguments.device}"
+    write_result(name, method, figures, {"seconds_per_image": seconds, "memory_mib": memory})
 
 
 def main() -> None:
@@ -459,6 +469,7 @@ def main() -> None:
     parser.add_argument("--images", help="folder of ten class folders with 32x32 images")
     parser.add_argument("--peers", default=sys.executable, help="interpreter with the other libraries")
     parser.add_argument("--count", type=int, default=COUNT, help="real images, and as many synthetic ones")
+    parser.add_argument("--device", default="cpu", help="where our batches and the resident limit's are made")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--threads", type=int, default=THREADS, help="threads of this process")
     parser.add_argument("--serve", choices=list(PEERS), help="serve one library's batches")

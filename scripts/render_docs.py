@@ -128,6 +128,11 @@ SPEEDS = (
     ),
     ("mixed and augmented batches from memory vs litdata", "bench_loader", "memory_vs_litdata_ratio"),
     ("mixed and augmented batches from memory vs airbench's way, unmixed", "bench_loader", "memory_vs_resident_ratio"),
+    (
+        "the same vs airbench's way without its mirroring",
+        "bench_loader",
+        "memory_vs_resident_unmirrored_ratio",
+    ),
     ("mixed and augmented batches, streamed, vs webdataset", "bench_loader", "streaming_vs_webdataset_ratio"),
     ("time of an epoch, half synthetic vs all real (overhead of mixing)", "bench_loader", "mixing_overhead_ratio"),
     ("time of an epoch, 8 synthetic sets vs one (overhead)", "bench_loader", "sources_8_vs_1_ratio"),
