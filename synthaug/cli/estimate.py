@@ -20,6 +20,6 @@ def _show(result: EstimateResult) -> str:
     duration = datetime.timedelta(seconds=round(result.seconds))
     return (
         f"{result.images} images in {result.shards} shard(s): about {duration} (h:mm:ss) and "
-        f"{result.bytes / 1e6:.1f} MB; mixing it takes {result.memory_bytes / 1e6:.1f} MB of memory\n"
+        f"{result.bytes / 1e6:.1f} MB; {result.memory_bytes / 1e6:.1f} MB of pixels in memory when mixed\n"
         f"measured: {result.images_per_second:.1f} images/s over {result.measured_images} images, {result.hardware}"
     )

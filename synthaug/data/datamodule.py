@@ -76,7 +76,8 @@ class MixedDataModule(pl.LightningDataModule):
             return
         if not any(isinstance(one, _LogFraction) for one in trainer.callbacks):
             trainer.callbacks.append(_LogFraction())
-        self._for_trainer(trainer).shares.schedule.at(0, self._for_trainer(trainer).mixture.epochs)
+        opened = self._for_trainer(trainer)
+        opened.shares.schedule.at(0, opened.mixture.epochs)
 
     def teardown(self, stage: str) -> None:
         """Forgets where a checkpoint was that was not loaded to go on training."""

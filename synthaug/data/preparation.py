@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,15 @@ class Preparation:
             images = transforms.resize(images, [self.input_size, self.input_size], antialias=True)
         if self.mean is None or self.deviation is None:
             return to_network(images)
-        mean, deviation = (torch.tensor(values, device=images.device) for values in (self.mean, self.deviation))
+        mean, deviation = (_on(images.device, values) for values in (self.mean, self.deviation))
         return standardise(images, mean, deviation)
 
     def settings(self) -> dict[str, Any]:
         """What a saved classifier must know to be used again."""
         return dict(vars(self))
+
+
+@functools.lru_cache(maxsize=16)
+def _on(device: torch.device, values: tuple[float, ...]) -> Float[Tensor, " c"]:
+    """Numbers on a device; kept, as a GPU would have to wait for them with every batch."""
+    return torch.tensor(values, device=device)

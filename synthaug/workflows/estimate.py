@@ -31,7 +31,8 @@ class EstimateResult:
         images_per_second: Measured, sampling and encoding.
         seconds: Predicted for the whole set.
         bytes: Predicted size of all shards.
-        memory_bytes: What the set takes beside the real images when it is mixed from memory.
+        memory_bytes: What the set's pixels and classes take when it is mixed from memory; real images and the buffers
+            of batches, some tens of megabytes, come on top.
         measured_images: Images the prediction rests on.
         hardware: The machine.
         settings: What identifies every sample.

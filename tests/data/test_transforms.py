@@ -214,11 +214,17 @@ def test_an_origin_that_is_missing_stays_as_it_is(tmp_path: Path, make_pixels) -
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_transform_that_albumentations_only_advises_against_is_accepted(channels: int, tmp_path: Path) -> None:
+def test_a_transform_that_albumentations_only_advises_against_is_accepted(
+    channels: int, tmp_path: Path, make_pixels
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = serialised(A.ShiftScaleRotate(p=1))
-    loaded(tmp_path / "t.yaml", content, channels=channels)
+    transforms = loaded(tmp_path / "t.yaml", content, channels=channels)
+    image = make_pixels(channels, 16, 16)
+    results = draws(transforms.real, image, 5)
+    assert results[0].shape == image.shape
+    assert not any(torch.equal(result, image) for result in results)
 
 
 FLIP = {"__class_fullname__": "HorizontalFlip", "p": 0.5}
