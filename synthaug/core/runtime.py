@@ -28,16 +28,23 @@ class Runtime:
     Attributes:
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16".
-        compiled: Whether generators go through `torch.compile`, which rounds differently.
+        compiled: Whether networks go through `torch.compile`, which rounds differently.
+        deterministic: Whether a training refuses operations whose result differs from time to time (on a GPU).
     """
 
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     compiled: bool = False
+    deterministic: bool = False
 
     @classmethod
     def resolve(
-        cls, device: DeviceName = "auto", precision: PrecisionName = "auto", *, compiled: bool = False
+        cls,
+        device: DeviceName = "auto",
+        precision: PrecisionName = "auto",
+        *,
+        compiled: bool = False,
+        deterministic: bool = False,
     ) -> Runtime:
         """Chooses what "auto" leaves open: a GPU where there is one, bf16 where the hardware multiplies it.
 
@@ -51,8 +58,8 @@ class Runtime:
         if compiled and chosen == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
             raise InputError("--compile needs a C++ compiler (g++ or clang++) to be installed; none was found")
         if precision != "auto":
-            return cls(chosen, precision, compiled)
-        return cls(chosen, "bf16" if _multiplies_bf16(chosen) else "fp32", compiled)
+            return cls(chosen, precision, compiled, deterministic)
+        return cls(chosen, "bf16" if _multiplies_bf16(chosen) else "fp32", compiled, deterministic)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Mixed precision for the block, or nothing for fp32."""

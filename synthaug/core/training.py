@@ -10,7 +10,7 @@ import math
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -34,15 +34,22 @@ _COMPARE_EVERY = 10
 
 
 class _Progress(Callback):
-    """Tells how many steps are done."""
+    """Tells how many steps are done, and remembers the step of the last validation."""
 
     def __init__(self, on_step: Callable[[int], None]) -> None:
+        self.validated_at = 0
         self._on_step = on_step
+        self._told = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._on_step(trainer.global_step)
+        if trainer.global_step > self._told:  # not after a batch whose gradient is only kept
+            self._told = trainer.global_step
+            self._on_step(trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.validated_at = trainer.global_step
 
 
 class _Stop(Callback):
@@ -179,6 +186,31 @@ def _together() -> DDPStrategy:
     return DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
 
 
+def _accumulating(factors: dict[int, int]) -> list[Callback]:
+    return [] if factors == {0: 1} else [GradientAccumulationScheduler(factors)]
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's remarks and advice are for those who call it themselves."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        yield
+
+
+@contextlib.contextmanager
+def _determinism_restored() -> Iterator[None]:
+    """Lightning sets this for the whole process, and leaves it so."""
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 def fit(
     module: pl.LightningModule,
     train_batches: Any = None,
@@ -194,6 +226,8 @@ def fit(
     resume_from: Path | None = None,
     datamodule: pl.LightningDataModule | None = None,
     shares_batches: bool = False,
+    gradient_clip: float = 0.0,
+    accumulate: Mapping[int, int] | None = None,
 ) -> pl.Trainer:
     """Trains `module` for `steps` optimiser steps in all, or until `max_time` seconds have passed.
 
@@ -206,12 +240,15 @@ def fit(
         on_step: Called with the number of steps done, after each.
         max_time: Seconds after which this run ends between two steps.
         validate_every: Steps between two validations on the datamodule's validation images, which also follow the last
-            step; None for no validation.
+            step; None for no validation. Where gradients are accumulated it is more or less that.
         callbacks: More callbacks.
         loggers: Where metrics go.
         resume_from: A state file written by `TrainingState`; read without pickle.
         datamodule: Gives the batches instead of `train_batches`.
         shares_batches: Whether the module splits every batch among the processes that a launcher started.
+        gradient_clip: Largest norm of a gradient; 0 does not clip.
+        accumulate: Batches whose gradients make up a step, from each epoch on; the last batches of an epoch make up one
+            whatever their number.
 
     Returns:
         The trainer, after the end.
@@ -224,13 +261,9 @@ def fit(
     """
     if steps < 1:
         raise InputError(f"at least one training step is needed, found {steps}")
-    stop = _Stop(max_time)
+    stop, progress, factors = _Stop(max_time), _Progress(on_step), dict(accumulate or {0: 1})
     processes = launched_processes() if shares_batches else (1, 1)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings(), _signals(stop):
-        warnings.filterwarnings("ignore", module="lightning")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    with quiet_lightning(), _signals(stop), _determinism_restored():
         trainer = pl.Trainer(
             accelerator=runtime.lightning_accelerator,
             devices=processes[0],
@@ -240,9 +273,11 @@ def fit(
             max_epochs=-1,
             max_steps=steps,
             check_val_every_n_epoch=None,
-            val_check_interval=validate_every,
+            val_check_interval=None if validate_every is None else validate_every * max(factors.values()),
             limit_val_batches=1.0 if validate_every else 0,
-            callbacks=[_Progress(on_step), stop, _StopOnNotANumber(), *(callbacks or [])],
+            callbacks=[progress, stop, _StopOnNotANumber(), *_accumulating(factors), *(callbacks or [])],
+            gradient_clip_val=gradient_clip or None,
+            deterministic=runtime.deterministic or None,
             logger=loggers or False,
             log_every_n_steps=min(10, steps),
             enable_checkpointing=False,
@@ -260,7 +295,7 @@ def fit(
                 ckpt_path=None if resume_from is None else str(resume_from),
                 weights_only=True,
             )
-            if validate_every and trainer.global_step % validate_every and stop.received is None:
+            if validate_every and progress.validated_at < trainer.global_step and stop.received is None:
                 trainer.validate(module, datamodule=datamodule, verbose=False)
         except (SIGTERMException, SystemExit):  # Lightning exits with 1 after a second signal
             if stop.received is None:

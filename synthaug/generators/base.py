@@ -7,17 +7,17 @@ import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from synthaug.core.errors import InputError, unknown_name
+from synthaug.core.loggers import LoggerName
 from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages, SplitRecord
 
 ENTRY_POINTS = "synthaug.generators"
-LoggerName = Literal["auto", "csv", "tensorboard", "wandb"]
 _BUILT_IN = {
     "acgan": "synthaug.generators.acgan.backend:BACKEND",
     "ddpm": "synthaug.generators.ddpm.backend:BACKEND",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import pickle
 from collections.abc import Callable
@@ -13,14 +12,14 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from synthaug.core.console import log, progress
 from synthaug.core.errors import DamageError, InputError, TrainingError
+from synthaug.core.loggers import loggers_in
 from synthaug.core.processes import is_main_process, launched_processes
 from synthaug.core.storage import check_same_settings, write_json
 from synthaug.core.training import EndlessSteps, TrainingState, fit
-from synthaug.generators.base import LoggerName, TrainRequest
+from synthaug.generators.base import TrainRequest
 from synthaug.generators.checkpoint import read_card
 from synthaug.generators.export import write_checkpoint
 from synthaug.generators.settings import ResolvedTraining
@@ -94,7 +93,7 @@ class Training(Generic[Task]):
                 on_step=lambda step: advance(step * task.images_per_step),
                 max_time=request.max_time,
                 callbacks=self._all_callbacks(task, state),
-                loggers=_loggers(request.out, request.logger),
+                loggers=loggers_in(request.out, request.logger),
                 resume_from=request.resume_from,
                 shares_batches=True,
             )
@@ -184,12 +183,3 @@ def _exported_images(out: Path) -> int:
     with contextlib.suppress(InputError):
         return read_card(out).training.images_seen
     return 0
-
-
-def _loggers(out: Path, name: LoggerName) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(str(out), name="logs")]
-    if name == "tensorboard" or (name == "auto" and importlib.util.find_spec("tensorboard") is not None):
-        loggers.append(TensorBoardLogger(str(out), name="tensorboard"))
-    if name == "wandb":
-        loggers.append(WandbLogger(save_dir=str(out), project="synthaug"))
-    return loggers

@@ -11,11 +11,12 @@ from pydantic import Field
 
 from synthaug.core.console import log, stderr
 from synthaug.core.errors import InputError
+from synthaug.core.loggers import LoggerName
 from synthaug.core.processes import is_main_process
 from synthaug.core.runtime import Runtime
 from synthaug.core.storage import check_folder
 from synthaug.data.splits import Splits
-from synthaug.generators.base import LoggerName, TrainPlan, TrainRequest, load_backend
+from synthaug.generators.base import TrainPlan, TrainRequest, load_backend
 from synthaug.generators.checkpoint import CARD_NAME, TrainingSummary, read_card
 from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.config import Count, DataConfig, Duration
