@@ -1,29 +1,30 @@
-"""Residual networks for small images (He et al. 2016, "Deep Residual Learning for Image Recognition")."""
+"""Residual networks without their last layer: from images to feature maps (He et al. 2016)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import resnet
 
-from synthaug.core.registry import Registry
+#: `small` keeps the resolution: 3x3, stride 1, no pooling; `imagenet` divides it by four: 7x7, stride 2, pooling.
+StemName = Literal["small", "imagenet"]
 
 
-class CifarResNet(nn.Module):
-    """The networks of section 4.2: three stages of 16, 32 and 64 channels, 6n + 2 layers.
+class CifarBackbone(nn.Module):
+    """The networks of section 4.2: three stages of 16, 32 and 64 channels, 6n + 2 layers with the head.
 
     Shortcuts that change the shape are 1x1 convolutions (option B of the paper).
 
     Args:
         blocks: Residual blocks per stage, n.
         channels: Channels of the images.
-        classes: Number of classes.
     """
 
-    def __init__(self, blocks: int, channels: int, classes: int) -> None:
+    width = 64
+
+    def __init__(self, blocks: int, channels: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(channels, 16, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
@@ -41,45 +42,38 @@ class CifarResNet(nn.Module):
                 stages.append(resnet.BasicBlock(width, planes, stride, shortcut))
                 width = planes
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(64, classes)
 
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-        """Unnormalised log-probabilities of each class."""
-        logits: Float[Tensor, "n classes"] = self.head(self.features(images))
-        return logits
-
-    def features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
-        """What the last layer sees."""
-        maps: Tensor = self.stages(self.stem(images))
-        return maps.mean(dim=(2, 3))
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 64 y x"]:
+        """Maps of a quarter of the images' size."""
+        return cast(Tensor, self.stages(self.stem(images)))
 
 
-def small_image_resnet(build: Callable[..., nn.Module], channels: int, classes: int) -> nn.Module:
-    """A torchvision ResNet whose stem keeps the resolution: 3x3, stride 1, no pooling."""
-    network = build(weights=None, num_classes=classes)
-    network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    return network
+class TorchvisionBackbone(resnet.ResNet):  # type: ignore[misc]
+    """A ResNet of torchvision's, with its names of weights, up to the maps that it would average.
 
-
-#: Builders of networks by name: (channels, classes) -> network from images in [-1, 1] to logits.
-NETWORKS: Registry[Callable[[int, int], nn.Module]] = Registry(
-    "network",
-    {
-        "resnet20": lambda channels, classes: CifarResNet(3, channels, classes),
-        "resnet18": lambda channels, classes: small_image_resnet(resnet.resnet18, channels, classes),
-        "resnet34": lambda channels, classes: small_image_resnet(resnet.resnet34, channels, classes),
-    },
-)
-
-
-def build_network(name: str, *, channels: int, classes: int, seed: int) -> nn.Module:
-    """A network with initial weights that depend on the seed only, in channels-last memory format.
-
-    Raises:
-        InputError: If the name is unknown.
+    Args:
+        layers: Residual blocks of each of the four stages.
+        channels: Channels of the images.
+        stem: How images are taken in.
     """
-    build = NETWORKS.get(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
-        return build(channels, classes).to(memory_format=torch.channels_last)
+
+    width = 512
+
+    def __init__(self, layers: tuple[int, int, int, int], channels: int, stem: StemName) -> None:
+        super().__init__(resnet.BasicBlock, list(layers))
+        del self.fc, self.avgpool
+        if stem == "small":
+            self.conv1 = _like_torchvision(nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False))
+            self.maxpool = nn.Identity()
+        elif channels != self.conv1.in_channels:
+            self.conv1 = _like_torchvision(nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False))
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 512 y x"]:
+        """Maps of an eighth of the images' size with the small stem, of a thirty-second with ImageNet's."""
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        return cast(Tensor, self.layer4(self.layer3(self.layer2(self.layer1(maps)))))
+
+
+def _like_torchvision(convolution: nn.Conv2d) -> nn.Conv2d:
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    return convolution

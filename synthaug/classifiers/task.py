@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import lightning.pytorch as pl
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.callbacks import VALIDATION_ACCURACY, callbacks_of
+from synthaug.classifiers.optimisers import make_optimiser, make_schedule
+from synthaug.classifiers.recipes import PROGRESSIVE_SHARE, Recipe, accumulation
+from synthaug.core.errors import InputError
 from synthaug.core.losses import weighted_cross_entropy
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
 from synthaug.core.training import fit
 
-_VALIDATIONS = 8
 #: From pixels to what networks see.
 Preparation = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n c h w"]]
 
@@ -51,11 +57,13 @@ class CurvePoint:
         step: Optimiser steps done.
         loss: Mean training loss since the last validation.
         validation_accuracy: Share of validation images classified right.
+        seconds: Time spent training until then, without validations; it does not count when points are compared.
     """
 
     step: int
     loss: float
     validation_accuracy: float
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class TrainedClassifier:
         best_step: Step of those weights; among equals the latest.
         validation_accuracy: Their validation accuracy.
         curve: All validations.
+        images_per_second: Training images seen in a second of training.
     """
 
     network: nn.Module
@@ -75,58 +84,46 @@ class TrainedClassifier:
     best_step: int
     validation_accuracy: float
     curve: list[CurvePoint]
+    images_per_second: float = 0.0
 
 
 class ClassifierTask(pl.LightningModule):
-    """Cross-entropy (the negative log-likelihood of a softmax), with a one-cycle learning rate.
+    """Cross-entropy (the negative log-likelihood of a softmax) under the recipe's optimiser and schedule.
 
     Args:
         network: From images to logits.
         recipe: Optimiser and its numbers.
         steps: Optimiser steps in all.
+        compiled: Whether training steps go through torch.compile.
+
+    Attributes:
+        learning_rate: Peak of the schedule.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, steps: int) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, steps: int, *, compiled: bool = False) -> None:
         super().__init__()
         self.network = network
-        self.curve: list[CurvePoint] = []
-        self.best_weights: dict[str, Tensor] = {}
-        self.best_point = CurvePoint(0, float("nan"), -1.0)
+        self.learning_rate = recipe.learning_rate
+        self.images_seen = 0
         self._recipe = recipe
         self._steps = steps
+        self._trained: Callable[[Tensor], Tensor] = torch.compile(network.forward) if compiled else network.forward
         self._losses: list[Tensor] = []
         self._correct: list[Tensor] = []
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum or Adam, under OneCycleLR (Smith and Topin 2018).
-
-        Momentum (beta_1 of Adam) goes from 0.95 to 0.85 while the rate rises, and back while it falls.
-        """
-        recipe = self._recipe
-        optimiser: torch.optim.Optimizer
-        if recipe.optimiser == "sgd":
-            optimiser = torch.optim.SGD(
-                self.network.parameters(),
-                lr=recipe.learning_rate,
-                momentum=0.95,
-                nesterov=True,
-                weight_decay=recipe.weight_decay,
-            )
-        else:
-            optimiser = torch.optim.Adam(
-                self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-            )
-        # One step more than will be taken: the schedule's own last step would divide by zero when there is one step.
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, recipe.learning_rate, total_steps=self._steps + 1, base_momentum=0.85, max_momentum=0.95
-        )
+        """The recipe's optimiser and schedule, which moves with every step."""
+        recipe = replace(self._recipe, learning_rate=self.learning_rate)
+        optimiser = make_optimiser(self.network, recipe)
+        schedule = make_schedule(optimiser, recipe, self._steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
-        logits = self.network(_laid_out(batch.images))
+        images = _laid_out(self._resized(batch.images))
         smoothing = self._recipe.label_smoothing
-        loss = weighted_cross_entropy(logits, batch.targets, batch.weights, label_smoothing=smoothing)
+        loss = weighted_cross_entropy(self._trained(images), batch.targets, batch.weights, label_smoothing=smoothing)
+        self.images_seen += len(images)
         self._losses.append(loss.detach())
         return loss
 
@@ -134,16 +131,72 @@ class ClassifierTask(pl.LightningModule):
         """Collects which images are classified right."""
         self._correct.append(self.network(_laid_out(batch.images)).argmax(dim=1) == batch.labels)
 
-    def on_validation_epoch_end(self) -> None:
-        """Notes the accuracy and keeps the weights if none were better."""
+    def take_accuracy(self) -> float:
+        """Share of the images validated since the last call that are classified right; noted as a metric."""
         accuracy = torch.cat(self._correct).float().mean().item()
+        self._correct = []
+        self.log(VALIDATION_ACCURACY, accuracy)
+        return accuracy
+
+    def take_loss(self) -> float:
+        """Mean training loss since the last call; nan without a step."""
         loss = torch.stack(self._losses).mean().item() if self._losses else float("nan")
-        self._correct, self._losses = [], []
-        point = CurvePoint(self.global_step, loss, accuracy)
+        self._losses = []
+        return loss
+
+    def _resized(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c s s"]:
+        size = progressive_size(images.shape[-1], self._recipe.progressive, self.global_step / self._steps)
+        return images if size == images.shape[-1] else F.interpolate(images, size=(size, size), mode="area")
+
+
+def progressive_size(full: int, first_share: float, progress: float) -> int:
+    """Height and width of the images of a step; grows evenly, and is a multiple of 4 until it is the full one.
+
+    Args:
+        full: Of the images as they come.
+        first_share: Of the first images, as a share of that; nothing is made smaller than 8.
+        progress: Share of the steps done.
+    """
+    share = first_share + (1 - first_share) * min(1.0, progress / PROGRESSIVE_SHARE)
+    return min(full, max(8, 4 * round(share * full / 4))) if share < 1 else full
+
+
+class _Validations(Callback):
+    """Notes every validation and keeps the weights that validated best; among equals the latest."""
+
+    def __init__(self) -> None:
+        self.curve: list[CurvePoint] = []
+        self.best_point = CurvePoint(0, float("nan"), -1.0)
+        self.best_weights: dict[str, Tensor] = {}
+        self.training_seconds = 0.0  # up to the last validation
+        self._started_at = self._paused_at = self._paused = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started_at = time.monotonic()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.training_seconds = time.monotonic() - self._started_at - self._paused
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        pl_module.log("loss", outputs["loss"])
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":  # else the training has ended
+            self.training_seconds = time.monotonic() - self._started_at - self._paused
+        self._paused_at = time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._paused += time.monotonic() - self._paused_at
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        task = cast(ClassifierTask, pl_module)
+        point = CurvePoint(trainer.global_step, task.take_loss(), task.take_accuracy(), round(self.training_seconds, 3))
         self.curve.append(point)
-        if accuracy >= self.best_point.validation_accuracy:
+        if point.validation_accuracy >= self.best_point.validation_accuracy:
             self.best_point = point
-            self.best_weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+            self.best_weights = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
 
 
 def train_classifier(
@@ -154,10 +207,13 @@ def train_classifier(
     runtime: Runtime,
     root: Path,
     on_step: Callable[[int], None],
+    pretrained: Collection[str] = (),
+    loggers: Sequence[Logger] = (),
+    max_time: float | None = None,
 ) -> TrainedClassifier:
-    """Trains for exactly `recipe.steps` steps and keeps the weights that validate best.
+    """Trains for `recipe.steps` steps, or until early stopping or `max_time`, and keeps the weights that validate best.
 
-    Validates about eight times, at even distances and at the end.
+    Validates about `recipe.validations` times, at even distances and at the end.
 
     Args:
         network: From images to logits.
@@ -166,25 +222,42 @@ def train_classifier(
         runtime: Device and precision.
         root: Folder for whatever Lightning writes.
         on_step: Called with the number of steps done, after each.
+        pretrained: Names of the weights that `recipe.freeze` is about.
+        loggers: Where metrics go.
+        max_time: Seconds after which the training ends, wherever its schedule is.
 
     Raises:
         InputError: If there is no step to take.
         TrainingError: If the loss is no longer a number.
     """
-    task = ClassifierTask(network, recipe, recipe.steps)
-    every = max(1, recipe.steps // _VALIDATIONS)
-    fit(
+    if recipe.steps is None:
+        raise InputError("a recipe's steps depend on the number of images: give recipe.sized(images)")
+    steps, validations = recipe.steps, _Validations()
+    task = ClassifierTask(network, recipe, steps, compiled=runtime.compiled)
+    trainer = fit(
         task,
         datamodule=datamodule,
         runtime=runtime,
-        steps=recipe.steps,
+        steps=steps,
         root=root,
         on_step=on_step,
-        validate_every=every,
+        validate_every=max(1, steps // recipe.validations),
+        callbacks=[validations, *callbacks_of(recipe, steps, network, pretrained, logs=bool(loggers))],
+        loggers=list(loggers),
+        max_time=max_time,
+        gradient_clip=recipe.gradient_clip,
+        accumulate=accumulation(recipe.accumulate),
     )
-    network.load_state_dict(task.best_weights)
-    best = task.best_point
-    return TrainedClassifier(network.eval(), task.trainer.global_step, best.step, best.validation_accuracy, task.curve)
+    network.load_state_dict(validations.best_weights)
+    best = validations.best_point
+    return TrainedClassifier(
+        network.eval(),
+        steps=trainer.global_step,
+        best_step=best.step,
+        validation_accuracy=best.validation_accuracy,
+        curve=validations.curve,
+        images_per_second=round(task.images_seen / max(1e-9, validations.training_seconds), 1),
+    )
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -98,7 +98,7 @@ class Mixture:
         transform: Classic augmentation: a preset (none, basic, survey, strong), run on whole batches on the device; or
             a YAML or JSON file with albumentations pipelines, run image by image.
         normalise: Whether images are standardised by mean and deviation of the real training images, instead of mapped
-            to [-1, 1]; by default as the preset does.
+            to [-1, 1]; by default as the preset does. `imagenet` standardises by ImageNet's, for its weights.
         input_size: Resize images to so many pixels after augmentation, as networks for larger images need.
         mixup: Parameter of mixup's Beta distribution (Zhang et al. 2018); 0 is off.
         cutmix: Parameter of CutMix's Beta distribution (Yun et al. 2019); 0 is off. With both, each image takes one.
@@ -120,7 +120,7 @@ class Mixture:
     batch_size: int = 128
     real: Amount = field(default_factory=Amount)
     transform: str | Path = "basic"
-    normalise: bool | None = None
+    normalise: bool | Literal["imagenet"] | None = None
     input_size: int | None = None
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -140,15 +140,18 @@ class Mixture:
             )
         if self.synthetic_fraction is not None:
             FractionSchedule.parse(self.synthetic_fraction)
-        choices = {
+        choices: dict[str, tuple[Any, ...]] = {
             "mode": ("replace", "add"),
             "batching": ("stratified", "random"),
             "loading": ("auto", "memory", "streaming"),
             "on_damage": ("error", "skip"),
+            "normalise": (None, False, True, "imagenet"),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise InputError(f"{_flag(name)} must be one of {', '.join(known)}, found {getattr(self, name)!r}")
+                raise InputError(
+                    f"{_flag(name)} must be one of {', '.join(map(str, known))}, found {getattr(self, name)!r}"
+                )
         for name, least in {"batch_size": 1, "epoch_size": 1, "epochs": 1, "input_size": 4, "workers": 0}.items():
             value = getattr(self, name)
             if value is not None and value < least:

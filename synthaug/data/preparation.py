@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from synthaug.core.pixels import channel_statistics, standardise, to_network
+
+#: Statistics of ImageNet that torchvision's weights expect, in units of uint8.
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,26 @@ class Preparation:
     input_size: int | None = None
 
     @classmethod
-    def of(cls, real: UInt8[Tensor, "n c h w"], *, normalise: bool, input_size: int | None) -> Preparation:
-        """The preparation for networks that are trained on these real images, and on no others."""
-        if not normalise:
+    def of(
+        cls, real: UInt8[Tensor, "n c h w"], *, normalise: bool | Literal["imagenet"], input_size: int | None
+    ) -> Preparation:
+        """The preparation for networks that are trained on these real images, and on no others.
+
+        Args:
+            real: The real training images.
+            normalise: Whether they are standardised, by their own statistics or by ImageNet's.
+            input_size: Height and width of what networks see; None leaves it as it is.
+        """
+        if normalise is False:
             return cls(input_size=input_size)
-        mean, deviation = channel_statistics(real)
-        return cls(tuple(mean.tolist()), tuple(deviation.tolist()), input_size)
+        if normalise == "imagenet":
+            is_grey = real.shape[1] == 1
+            mean, deviation = (
+                (sum(values) / len(values),) if is_grey else values for values in (_IMAGENET_MEAN, _IMAGENET_DEVIATION)
+            )
+            return cls(mean, deviation, input_size)
+        means, deviations = channel_statistics(real)
+        return cls(tuple(means.tolist()), tuple(deviations.tolist()), input_size)
 
     def __call__(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c s s"]:
         """float32 images for a network, on the device of the pixels."""

@@ -109,28 +109,33 @@ def _joined(*fingerprints: str) -> str:
     return hashlib.sha256("+".join(fingerprints).encode()).hexdigest()
 
 
-def leak(generator: SplitRecord, consumer: SplitRecord) -> str | None:
-    """Why a generator's synthetic images must not train a classifier on `consumer`'s split; None if they may.
+def leak(generator: SplitRecord, consumer: SplitRecord, *, whose: str = "its generator") -> str | None:
+    """Why what was trained on one split must not be used in training a classifier on another; None if it may.
 
-    They may if the generator provably saw none of the consumer's validation and test images, and no real image that
-    the consumer itself may not train on: same source, same held-out images, and no more of any class.
+    It may if it provably saw none of the consumer's validation and test images, and no real image that the consumer
+    itself may not train on: same source, same held-out images, and no more of any class.
+
+    Args:
+        generator: What a generator, or another network, was trained on.
+        consumer: The classifier's split.
+        whose: What the reason is to call it.
     """
     if generator.source_fingerprint != consumer.source_fingerprint:
         return (
-            f"its generator was trained on other images ({generator.source}), so nothing shows that it has not seen "
+            f"{whose} was trained on other images ({generator.source}), so nothing shows that it has not seen "
             "the validation or test images"
         )
     if generator.held_out_fingerprint != consumer.held_out_fingerprint:
         return (
-            f"its generator was trained on a split with seed {generator.seed} (here {consumer.seed}), so it has seen "
+            f"{whose} was trained on a split with seed {generator.seed} (here {consumer.seed}), so it has seen "
             "validation or test images"
         )
     if len(generator.class_counts) != len(consumer.class_counts):
-        return "its generator was trained on other classes"
+        return f"{whose} was trained on other classes"
     pairs = zip(generator.class_counts, consumer.class_counts, strict=True)
     if any(seen > allowed for seen, allowed in pairs):
         return (
-            f"its generator saw {sum(generator.class_counts)} real training images, more than the "
+            f"{whose} saw {sum(generator.class_counts)} real training images, more than the "
             f"{sum(consumer.class_counts)} that the real arms may use, so a gain could not be told from more real data"
         )
     return None

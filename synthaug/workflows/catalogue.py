@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.classifiers.recipes import RECIPES
-from synthaug.classifiers.resnet import NETWORKS
+from synthaug.classifiers.networks import NETWORKS
+from synthaug.classifiers.recipes import RECIPES, Recipe
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.sources import SOURCES
 from synthaug.generators.base import backend_names, load_backend
@@ -21,7 +21,7 @@ class Catalogue:
     Attributes:
         generators: Backend name -> preset name -> purpose.
         checkpoints: Checkpoint (packaged name or folder) -> what it is.
-        recipes: Classifier recipe -> purpose.
+        recipes: Classifier recipe -> purpose, and what to expect.
         networks: Classifier networks.
         transforms: Presets of classic augmentation.
         sources: Kinds of SPEC.
@@ -41,11 +41,15 @@ def catalogue(below: Path) -> Catalogue:
     return Catalogue(
         generators={name: dict(load_backend(name).presets) for name in backend_names()},
         checkpoints={name: _describe(path) for name, path in found.items()},
-        recipes={name: recipe.purpose for name, recipe in RECIPES.items()},
+        recipes={name: _of_recipe(recipe) for name, recipe in RECIPES.items()},
         networks=NETWORKS.names(),
         transforms=TRANSFORMS.names(),
         sources=SOURCES.names(),
     )
+
+
+def _of_recipe(recipe: Recipe) -> str:
+    return f"{recipe.purpose} ({recipe.expected})" if recipe.expected else recipe.purpose
 
 
 def _describe(folder: Path) -> str:

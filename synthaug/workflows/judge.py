@@ -5,15 +5,14 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from synthaug.classifiers.recipes import RECIPES
-from synthaug.classifiers.resnet import CifarResNet, build_network
-from synthaug.classifiers.task import train_classifier
+from synthaug.classifiers.networks import ImageClassifier, build_network
+from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.task import Preparation, train_classifier
 from synthaug.core.console import progress
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
@@ -29,6 +28,10 @@ _BATCH = 500
 _NEIGHBOURS = 5
 #: Fewer real images cannot be compared with.
 MIN_REFERENCE = _NEIGHBOURS + 1
+#: How judges are trained; no recipe of those that get better with time, as figures of different judges do not compare.
+_RECIPE = Recipe(
+    "judging samples", "resnet20", batch_size=64, optimiser="sgd", learning_rate=0.1, weight_decay=5e-4, steps=400
+)
 
 
 @dataclass(frozen=True)
@@ -39,44 +42,50 @@ class Judge:
         network: The classifier.
         validation_accuracy: How well it classifies the validation images, in [0, 1].
         reference: Features of the real images to compare with.
+        preparation: From pixels to what the classifier sees.
     """
 
-    network: CifarResNet
+    network: ImageClassifier
     validation_accuracy: float
-    reference: Float[Tensor, "n 64"]
+    reference: Float[Tensor, "n width"]
+    preparation: Preparation = to_network
 
     @classmethod
-    def of(cls, network: CifarResNet, validation_accuracy: float, images: UInt8[Tensor, "n c h w"]) -> Judge:
+    def of(
+        cls,
+        network: ImageClassifier,
+        validation_accuracy: float,
+        images: UInt8[Tensor, "n c h w"],
+        preparation: Preparation = to_network,
+    ) -> Judge:
         """A trained classifier as judge, which compares with these real images."""
-        return cls(network, validation_accuracy, _features(network, images))
+        return cls(network, validation_accuracy, _features(network, images, preparation), preparation)
 
     @classmethod
     def trained(
         cls, splits: Splits, runtime: Runtime, *, reference: LabelledImages | None = None, steps: int | None = None
     ) -> Judge:
-        """Trains a ResNet-20 on the training images, with the recipe `fast`.
+        """Trains a ResNet-20 on the training images.
 
         Args:
             splits: The real images.
             runtime: Device and precision.
             reference: Real images to compare with; the validation images if not given.
-            steps: Optimiser steps, instead of the recipe's.
+            steps: Optimiser steps; 400 if not given.
         """
-        recipe = RECIPES.get("fast")
-        recipe = recipe if steps is None else replace(recipe, steps=steps)
+        recipe = _RECIPE if steps is None else replace(_RECIPE, steps=steps)
         train = splits.train
-        built = build_network("resnet20", channels=train.channels, classes=len(train.class_names), seed=0)
-        network = cast(CifarResNet, built)
+        network = build_network(recipe.network, channels=train.channels, classes=len(train.class_names), seed=0)
         data = MixedDataModule(splits, mixture=Mixture(batch_size=recipe.batch_size))
-        with tempfile.TemporaryDirectory() as scratch, progress("training the judge", recipe.steps) as advance:
+        with tempfile.TemporaryDirectory() as scratch, progress("training the judge", recipe.steps or 0) as advance:
             result = train_classifier(network, data, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
         network.to(runtime.device)
         images = (splits.validation if reference is None else reference).images
         return cls.of(network, result.validation_accuracy, images)
 
-    def features(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
+    def features(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n width"]:
         """What the classifier's last layer sees of images."""
-        return _features(self.network, images)
+        return _features(self.network, images, self.preparation)
 
     def figures(self, images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> dict[str, float]:
         """How generated images compare with the real ones, in this classifier's features (and on its scale).
@@ -104,12 +113,14 @@ class Judge:
 
 
 @torch.no_grad()
-def _features(network: CifarResNet, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 64"]:
+def _features(
+    network: ImageClassifier, images: UInt8[Tensor, "n c h w"], preparation: Preparation
+) -> Float[Tensor, "n width"]:
     """In float32, on the CPU."""
     device = next(network.parameters()).device
     network.eval()
     parts = []
     for start in range(0, len(images), _BATCH):
-        block = to_network(images[start : start + _BATCH].to(device))
+        block = preparation(images[start : start + _BATCH].to(device))
         parts.append(network.features(block.contiguous(memory_format=torch.channels_last)).cpu())
     return torch.cat(parts)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from synthaug.classifiers.recipes import Recipe
 from synthaug.core.errors import InputError
 from synthaug.core.seeding import derive_seed
 from synthaug.core.types import LabelledImages, SplitRecord
@@ -19,14 +20,15 @@ from synthaug.shards.manifest import Manifest
 from synthaug.shards.plan import GeneratorRecord
 from synthaug.shards.reader import OnDamage, read_set
 from synthaug.shards.verify import verify_set
-from synthaug.workflows.config import DataConfig, Locations
+from synthaug.workflows.config import Locations
+from synthaug.workflows.recipes import RecipeConfig
 
 #: A number, or text like "0.7:0.0 linear".
 _Fraction = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 
 
-class MixtureConfig(DataConfig):
-    """Settings of a workflow that trains on real images with synthetic ones mixed in."""
+class MixtureConfig(RecipeConfig):
+    """Settings of a workflow that trains a classifier on real images with synthetic ones mixed in."""
 
     synthetic: Locations = Field(
         (), description="A synthetic shard set to mix in, a folder or URL; repeat the flag for several."
@@ -47,9 +49,10 @@ class MixtureConfig(DataConfig):
     )
     synthetic_loss_weight: float = Field(1.0, description="How much a synthetic image counts in the loss.")
     synthetic_label_smoothing: float = Field(0.0, description="Label smoothing of synthetic images.")
-    transform: str = Field(
-        "basic",
-        description="Classic augmentation: none, basic, survey or strong, or a YAML file of albumentations pipelines.",
+    transform: str | None = Field(
+        None,
+        description="Classic augmentation, instead of the recipe's: none, basic, survey or strong, or a YAML file of "
+        "albumentations pipelines.",
     )
     normalise: bool | None = Field(
         None, description="Standardise by the statistics of the real training images; by default as --transform does."
@@ -64,12 +67,12 @@ class MixtureConfig(DataConfig):
         None, description="Processes that read or augment image by image; one for each processor if not given."
     )
     on_damage: OnDamage = Field("error", description="What to do with damaged samples of a set.")
-    accept_init: bool = Field(
-        False, description="Accept a generator that began as one of other images, known to hold none of these."
-    )
 
-    def mixture(self, batch_size: int) -> Mixture:
+    def mixture(self, recipe: Recipe) -> Mixture:
         """How images are mixed.
+
+        Args:
+            recipe: Says how many images a batch holds, and how they are augmented unless something else was asked for.
 
         Raises:
             InputError: If a number is out of range, or the mixture has nothing to mix in.
@@ -83,8 +86,8 @@ class MixtureConfig(DataConfig):
             synthetic_fraction=self.synthetic_fraction,
             mode=self.mode,
             batching=self.batching,
-            batch_size=batch_size,
-            transform=self.transform,
+            batch_size=recipe.batch_size,
+            transform=self.transform or recipe.transform,
             normalise=self.normalise,
             input_size=self.input_size,
             mixup=self.mixup,

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from synthaug.classifiers.resnet import NETWORKS, build_network
+from synthaug.classifiers.networks import NETWORKS, build_network
 from synthaug.core.errors import InputError
 
 
@@ -74,5 +74,5 @@ def test_images_of_a_batch_do_not_influence_each_other_in_evaluation() -> None:
 
 
 def test_unknown_network_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown network 'resnet99'; known: resnet18, resnet20, resnet34"):
+    with pytest.raises(InputError, match="unknown network 'resnet99'; known: resnet18, resnet20, resnet34, resnet56"):
         build("resnet99")

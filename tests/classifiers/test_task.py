@@ -1,83 +1,20 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from synthaug.classifiers.recipes import RECIPES, Recipe
-from synthaug.classifiers.resnet import build_network
-from synthaug.classifiers.task import ClassifierTask, TrainedClassifier, predict, train_classifier
+from synthaug.classifiers.networks import build_network
+from synthaug.classifiers.task import ClassifierTask, predict
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.core.pixels import to_network
-from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.mixture import Batch, Mixture
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
-
-CPU = Runtime("cpu", "fp32")
-RECIPE = Recipe(
-    "test",
-    network="resnet20",
-    steps=8,
-    batch_size=16,
-    optimiser="sgd",
-    learning_rate=0.1,
-    weight_decay=5e-4,
-    label_smoothing=0.0,
-)
-
-
-def digits_network(seed: int = 0) -> nn.Module:
-    return build_network("resnet20", channels=1, classes=10, seed=seed)
-
-
-def train(
-    network: nn.Module,
-    splits: Splits,
-    root: Path,
-    recipe: Recipe = RECIPE,
-    *,
-    on_step: Callable[[int], None] = lambda step: None,
-) -> TrainedClassifier:
-    datamodule = MixedDataModule(splits, mixture=Mixture(batch_size=recipe.batch_size, seed=3))
-    return train_classifier(network, datamodule, recipe, runtime=CPU, root=root, on_step=on_step)
-
-
-def accuracy(network: nn.Module, part: LabelledImages) -> float:
-    predicted = predict(network, part.images, CPU).argmax(dim=1)
-    return int((predicted == part.labels).sum()) / len(part)
-
-
-class Scripted(nn.Module):
-    """Counts its training steps, and after step s classifies the first `script[s]` of four images right, no others."""
-
-    steps: Tensor
-
-    def __init__(self, script: list[int]) -> None:
-        super().__init__()
-        self.script = script
-        self.weight = nn.Parameter(torch.zeros(2))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, images: Tensor) -> Tensor:
-        if self.training:
-            self.steps += 1
-            return self.weight.expand(len(images), 2)
-        is_class_1 = (torch.arange(len(images)) < self.script[int(self.steps)]).long()
-        return nn.functional.one_hot(is_class_1, 2).float()
-
-
-@pytest.fixture
-def four_to_validate(make_images: Callable[..., LabelledImages]) -> Splits:
-    """Splits whose four validation images are all of class 1."""
-    pool = make_images(per_class=8)
-    validation = LabelledImages.of(pool.images[:4], torch.ones(4, dtype=torch.int64), pool.class_names, "validation")
-    record = make_splits(load_source("digits"), per_class_real=1).record
-    return Splits(pool, validation, pool, record, allows_flip=True)
+from tests.classifiers.trainings import CPU, RECIPE, Scripted, accuracy, digits_network, train
 
 
 def batch_of(part: LabelledImages, count: int) -> Batch:
@@ -125,22 +62,6 @@ def test_long_training_validates_eight_times(four_to_validate: Splits, tmp_path:
     assert [point.step for point in trained.curve] == [4, 8, 12, 16, 20, 24, 28, 32]
 
 
-def test_learning_rate_rises_to_its_peak_and_falls_below_its_start() -> None:
-    recipe = replace(RECIPE, steps=40, learning_rate=0.4)
-    chosen = ClassifierTask(nn.Linear(2, 2), recipe, 40).configure_optimizers()
-    optimiser, schedule = chosen["optimizer"], chosen["lr_scheduler"]["scheduler"]
-    rates = []
-    for _ in range(40):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        schedule.step()
-    peak = rates.index(max(rates))
-    assert max(rates) == pytest.approx(0.4, rel=0.01)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[-1] < rates[0]
-
-
 def test_weights_that_validate_best_are_kept_and_among_equals_the_latest(
     four_to_validate: Splits, tmp_path: Path
 ) -> None:
@@ -177,11 +98,11 @@ def test_same_seed_gives_the_same_curve_and_weights(digits_splits: Splits, tmp_p
         assert torch.equal(value, second.network.state_dict()[name]), name
 
 
-@pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.1), ("adam", 0.01)])
-def test_digits_are_learned_with_either_optimiser(optimiser: str, rate: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.1), ("adam", 0.01), ("adamw", 0.01), ("muon", 0.03)])
+def test_digits_are_learned_with_every_optimiser(optimiser: str, rate: float, tmp_path: Path) -> None:
     splits = make_splits(load_source("digits"))
-    recipe = replace(RECIPE, steps=96, batch_size=48, optimiser=optimiser, learning_rate=rate)
-    trained = train(digits_network(), splits, tmp_path, recipe)
+    recipe = replace(RECIPE, steps=60, batch_size=48, optimiser=optimiser, learning_rate=rate)
+    trained = train(build_network("cifarnet", channels=1, classes=10, seed=0), splits, tmp_path, recipe)
     assert accuracy(trained.network, splits.test) > 0.8
     assert trained.curve[-1].loss < trained.curve[0].loss / 2
 
@@ -203,19 +124,3 @@ def test_predictions_are_probabilities_whatever_the_batch_size(digits_splits: Sp
     torch.testing.assert_close(predict(network, images, CPU, batch_size=7), whole)
     with torch.no_grad():
         torch.testing.assert_close(whole, network.eval()(to_network(images)).softmax(dim=1))
-
-
-@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-def test_momentum_goes_down_while_the_rate_goes_up(optimiser: str) -> None:
-    recipe = replace(RECIPES.get("fast"), optimiser=optimiser)
-    task = ClassifierTask(nn.Linear(1, 1), recipe, 10)
-    configured = task.configure_optimizers()
-    group, schedule = configured["optimizer"].param_groups[0], configured["lr_scheduler"]["scheduler"]
-    seen = []
-    for _ in range(10):
-        seen.append((group["lr"], group["momentum"] if optimiser == "sgd" else group["betas"][0]))
-        configured["optimizer"].step()
-        schedule.step()
-    assert seen[0][1] == pytest.approx(0.95)
-    assert min(momentum for _, momentum in seen) == pytest.approx(0.85, abs=0.01)
-    assert max(seen)[1] == min(momentum for _, momentum in seen)

@@ -254,7 +254,7 @@ def test_models_are_listed_for_programs_and_for_people(run: Run, here: Path) -> 
     assert outcome.code == 0
     names = json.loads(outcome.out)
     assert "ddpm" in names["generators"]
-    assert list(names["recipes"]) == ["fast", "survey"]
+    assert list(names["recipes"]) == ["fast", "strong", "survey-50"]
     assert {"resnet20", "resnet18"} <= set(names["networks"])
     assert names["sources"] == ["digits", "cifar10", "imagefolder", "wds"]
     text = run("models").out

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthaug.classifiers.resnet import NETWORKS
+from synthaug.classifiers.networks import NETWORKS
 from synthaug.generators.ddpm.backend import DDPMGenerator
 from synthaug.workflows.synthesize import GenerateConfig
 from tests.workflows.sets import MakeConfig
@@ -49,12 +49,23 @@ def batch_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DDPMGenerator, "sample", sample)
 
 
+class Hidden(nn.Module):
+    """The hidden layer of a perceptron on 8x8 images, as maps of one pixel."""
+
+    width = 64
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 64), nn.ReLU(), nn.Unflatten(1, (64, 1, 1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
 @pytest.fixture
 def perceptron(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a network that trains much quicker than the others."""
     builders = dict(NETWORKS.items())
-    builders["perceptron"] = lambda channels, classes: nn.Sequential(
-        nn.Flatten(), nn.Linear(64 * channels, 64), nn.ReLU(), nn.Linear(64, classes)
-    )
+    builders["perceptron"] = lambda channels, stem: Hidden(channels)
     monkeypatch.setattr(NETWORKS, "_values", builders)
     return "perceptron"

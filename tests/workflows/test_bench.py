@@ -236,9 +236,9 @@ def test_test_images_are_used_once_in_each_cell(
 ) -> None:
     predict, predicted = cells_module.predict, []
 
-    def counting(network: nn.Module, images: Tensor, runtime: Any) -> Tensor:
+    def counting(network: nn.Module, images: Tensor, runtime: Any, **others: Any) -> Tensor:
         predicted.append(images)
-        return predict(network, images, runtime)
+        return predict(network, images, runtime, **others)
 
     monkeypatch.setattr(cells_module, "predict", counting)
     bench(settings(synthetic, tmp_path / "out", network=perceptron))

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import synthaug.pretrained
+from synthaug.classifiers.networks import NETWORKS
 from synthaug.classifiers.recipes import RECIPES
-from synthaug.classifiers.resnet import NETWORKS
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.sources import SOURCES
 from synthaug.generators.base import load_backend
@@ -25,7 +25,10 @@ def test_every_name_that_can_be_chosen_is_listed(tmp_path: Path) -> None:
     found = catalogue(tmp_path / "nothing here")
     assert found.generators["ddpm"] == load_backend("ddpm").presets
     assert {"digits", "cpu", "small", "base", "large"} <= set(found.generators["ddpm"])
-    assert found.recipes == {name: recipe.purpose for name, recipe in RECIPES.items()}
+    assert list(found.recipes) == RECIPES.names()
+    for name, recipe in RECIPES.items():
+        assert recipe.purpose in found.recipes[name]
+        assert recipe.expected in found.recipes[name]
     assert found.networks == NETWORKS.names()
     assert found.transforms == TRANSFORMS.names()
     assert found.sources == SOURCES.names()

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from synthaug.classifiers.resnet import build_network
+from synthaug.classifiers.networks import build_network
 from synthaug.classifiers.task import CurvePoint, TrainedClassifier, predict, train_classifier
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.runtime import Runtime

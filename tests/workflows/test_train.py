@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from synthaug.classifiers.resnet import CifarResNet
+from synthaug.classifiers.networks import build_network
 from synthaug.core.errors import InputError, StorageError
 from synthaug.data.splits import Splits
 from synthaug.generators import watch
@@ -261,7 +261,7 @@ def test_long_trainings_on_a_gpu_are_compiled_and_measured_unless_told_otherwise
     given: list[TrainRequest] = []
     monkeypatch.setattr(type(load_backend("ddpm")), "train", lambda _, request: given.append(request))
     monkeypatch.setattr(module, "read_card", lambda _: read_card(packaged_checkpoints()["ddpm-digits"]))
-    judge = Judge(CifarResNet(3, 1, 10), 0.9, torch.zeros(1, 64))
+    judge = Judge(build_network("resnet20", channels=1, classes=10, seed=0), 0.9, torch.zeros(1, 64))
     steps: list[int] = []
 
     def trained(*_: object, **asked: int) -> Judge:

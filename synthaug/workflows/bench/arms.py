@@ -13,13 +13,13 @@ class Arm:
     Attributes:
         name: Short name in the field's notation.
         synthetic: Name of the synthetic set whose images are in its batches; None for real images only.
-        transform: Preset of classic augmentation.
+        transform: Preset of classic augmentation; None for the recipe's.
         meaning: One sentence for the report.
     """
 
     name: str
     synthetic: str | None
-    transform: str
+    transform: str | None
     meaning: str
 
     @property
@@ -32,8 +32,8 @@ REAL = Arm("real", None, "none", "real images as they are")
 REAL_CLASSIC = Arm(
     "real+classic",
     None,
-    "basic",
-    "real images with classic augmentation (shifts, and mirroring where it keeps the class)",
+    None,
+    "real images with the recipe's classic augmentation",
 )
 _MIXED = "mixed+classic"
 
@@ -42,12 +42,12 @@ def mixed_arms(sets: Sequence[str]) -> tuple[Arm, ...]:
     """One arm for each synthetic set, given by name; the only one needs no name in its own."""
     if len(sets) == 1:
         meaning = "real and synthetic images in each batch, with the same classic augmentation"
-        return (Arm(_MIXED, sets[0], "basic", meaning),)
+        return (Arm(_MIXED, sets[0], None, meaning),)
     return tuple(
         Arm(
             f"{_MIXED} ({name})",
             name,
-            "basic",
+            None,
             f"real images and synthetic ones of {name} in each batch, with the same classic augmentation",
         )
         for name in sets

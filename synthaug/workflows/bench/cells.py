@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from synthaug.classifiers.networks import ImageClassifier
 from synthaug.classifiers.recipes import Recipe
-from synthaug.classifiers.resnet import build_network
 from synthaug.classifiers.task import CurvePoint, predict, train_classifier
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import derive_seed
 from synthaug.core.types import LabelledImages
+from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.mixture import Mixture
 from synthaug.data.splits import Splits
@@ -70,6 +71,8 @@ class CellInputs:
         synthetic_fraction: Its share of each batch in mixed arms.
         recipe: Network and training settings.
         runtime: Device and precision.
+        new_network: From a seed to a network and the names of its pretrained weights.
+        has_imagenet_statistics: Whether networks expect images standardised by ImageNet's statistics.
     """
 
     splits: Splits
@@ -77,6 +80,8 @@ class CellInputs:
     synthetic_fraction: float
     recipe: Recipe
     runtime: Runtime
+    new_network: Callable[[int], tuple[ImageClassifier, set[str]]]
+    has_imagenet_statistics: bool = False
 
     def datamodule(self, arm: Arm, seed: int) -> MixedDataModule:
         """What a cell trains on.
@@ -84,10 +89,12 @@ class CellInputs:
         Raises:
             InputError: If the images of an arm cannot be mixed.
         """
+        classic = self.recipe.transform
         mixture = Mixture(
             synthetic_fraction=self.synthetic_fraction if arm.is_mixed else None,
             batch_size=self.recipe.batch_size,
-            transform=arm.transform,
+            transform=classic if arm.transform is None else arm.transform,
+            normalise="imagenet" if self.has_imagenet_statistics else TRANSFORMS.get(classic).normalises,
             seed=derive_seed("batches", seed),
         )
         synthetic = None if arm.synthetic is None else self.synthetic[arm.synthetic]
@@ -100,17 +107,21 @@ def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], N
     splits, recipe, runtime = inputs.splits, inputs.recipe, inputs.runtime
     datamodule = inputs.datamodule(arm, seed)
     classes = len(splits.train.class_names)
-    network = build_network(
-        recipe.network, channels=splits.train.channels, classes=classes, seed=derive_seed("initialise", seed)
-    )
+    network, pretrained = inputs.new_network(seed)
     with tempfile.TemporaryDirectory() as scratch:
-        trained = train_classifier(network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=on_step)
-    tested = predict(trained.network, splits.test.images, runtime).argmax(dim=1)
+        trained = train_classifier(
+            network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=on_step, pretrained=pretrained
+        )
+    preparation = datamodule.preparation
+    tested = predict(trained.network, splits.test.images, runtime, preparation=preparation).argmax(dim=1)
     fidelity = {}
     if not arm.is_mixed:
         for name, images in inputs.synthetic.items():
-            recognised = predict(trained.network, images.images, runtime).argmax(dim=1)
+            recognised = predict(trained.network, images.images, runtime, preparation=preparation).argmax(dim=1)
             fidelity[name] = agreement(recognised, images.labels, classes)
+    measured = {}
+    if arm == REAL_CLASSIC:
+        measured = measure_quality(trained, splits.validation, inputs.synthetic, preparation)
     return CellResult(
         arm=arm.name,
         seed=seed,
@@ -119,7 +130,7 @@ def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], N
         validation_accuracy=trained.validation_accuracy,
         test=agreement(tested, splits.test.labels, classes),
         label_fidelity=fidelity,
-        quality=measure_quality(trained, splits.validation, inputs.synthetic) if arm == REAL_CLASSIC else {},
+        quality=measured,
         curve=trained.curve,
         seconds=round(time.monotonic() - started, 2),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
-from synthaug.classifiers.resnet import CifarResNet
-from synthaug.classifiers.task import TrainedClassifier
+from synthaug.classifiers.networks import ImageClassifier
+from synthaug.classifiers.task import Preparation, TrainedClassifier
+from synthaug.core.pixels import to_network
 from synthaug.core.types import LabelledImages
 from synthaug.workflows.judge import MIN_REFERENCE, Judge
 
@@ -35,7 +37,10 @@ class Quality:
 
 
 def measure_quality(
-    trained: TrainedClassifier, real: LabelledImages, synthetic: Mapping[str, LabelledImages]
+    trained: TrainedClassifier,
+    real: LabelledImages,
+    synthetic: Mapping[str, LabelledImages],
+    preparation: Preparation = to_network,
 ) -> dict[str, Quality]:
     """Compares at most 5000 images of each set with at most 5000 real ones, in a classifier's features.
 
@@ -43,15 +48,15 @@ def measure_quality(
         trained: The classifier.
         real: Images it was not trained on.
         synthetic: The sets by name.
+        preparation: From pixels to what the classifier sees.
 
     Returns:
-        The figures by name; nothing of sets with too few images, nor if the network gives no features or there are too
-        few real images.
+        The figures by name; nothing of sets with too few images, nor if there are too few real images.
     """
-    network = trained.network
-    if not isinstance(network, CifarResNet) or len(real) < MIN_REFERENCE:
+    if len(real) < MIN_REFERENCE:
         return {}
-    judge = Judge.of(network, trained.validation_accuracy, _spread(real).images)
+    network = cast(ImageClassifier, trained.network)
+    judge = Judge.of(network, trained.validation_accuracy, _spread(real).images, preparation)
     measured = {}
     for name, images in synthetic.items():
         some = _spread(images)

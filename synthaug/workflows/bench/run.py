@@ -27,8 +27,8 @@ from synthaug.workflows.bench.pictures import write_pictures
 from synthaug.workflows.bench.sets import SyntheticSet, open_sets
 from synthaug.workflows.bench.summarise import summarise
 from synthaug.workflows.bench.summary import BenchSummary
-from synthaug.workflows.classify import RecipeConfig
 from synthaug.workflows.config import Locations
+from synthaug.workflows.recipes import RecipeConfig
 
 RESULTS_NAME = "results.jsonl"
 _SETTINGS_NAME = "settings.json"
@@ -45,9 +45,6 @@ class BenchConfig(RecipeConfig):
     seeds: int = Field(5, description="Paired seeds; fewer than 3 give no verdict.")
     synthetic_fraction: float = Field(
         0.5, description="Share of each batch that is synthetic in mixed arms, in (0, 1]."
-    )
-    accept_init: bool = Field(
-        False, description="Accept a generator that began as one of other images, known to hold none of these."
     )
 
 
@@ -83,11 +80,21 @@ class _Study:
             raise InputError(f"--seeds must be at least 1, found {config.seeds}")
         if not 0.0 < config.synthetic_fraction <= 1.0:
             raise InputError(f"--synthetic-fraction must lie in (0, 1], found {config.synthetic_fraction}")
-        recipe = config.resolved_recipe()
+        recipe, runtime = config.resolved_recipe(), config.runtime()
         splits = config.splits()
+        recipe = recipe.sized(len(splits.train))
+        pretrained = config.pretrained_weights(recipe, splits)
         sets = open_sets(config.synthetic, splits, accepts_init=config.accept_init)
         synthetic = {one.name: one.images for one in sets}
-        inputs = CellInputs(splits, synthetic, config.synthetic_fraction, recipe, config.runtime())
+        inputs = CellInputs(
+            splits,
+            synthetic,
+            config.synthetic_fraction,
+            recipe,
+            runtime,
+            lambda seed: config.new_network(recipe, splits, seed, pretrained),
+            has_imagenet_statistics=pretrained is not None and pretrained.is_imagenet,
+        )
         settings = {
             "data": splits.record.model_dump(mode="json"),
             "flip": splits.allows_flip,
@@ -96,6 +103,7 @@ class _Study:
             "synthetic_fingerprint": {one.name: one.images.fingerprint for one in sets},
             "synthetic_fraction": config.synthetic_fraction,
             "recipe": recipe_settings(recipe),
+            "pretrained": config.pretrained,
             "first_seed": config.seed,
             "device": inputs.runtime.device,
             "precision": inputs.runtime.precision,
@@ -157,7 +165,7 @@ def bench(config: BenchConfig) -> BenchSummary:
 
 
 def _run_missing(study: _Study, config: BenchConfig) -> list[CellResult]:
-    missing, steps = study.missing(), study.inputs.recipe.steps
+    missing, steps = study.missing(), study.inputs.recipe.steps or 0
     log(
         f"bench: {len(study.arms)} arms x {config.seeds} seeds, {len(missing)} of {len(study.pairs)} cells to do, "
         f"{steps} steps of {study.inputs.recipe.batch_size} each"

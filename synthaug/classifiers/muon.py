@@ -1,0 +1,93 @@
+"""Muon: momentum whose matrices are made orthogonal before they are applied (Jordan et al. 2024).
+
+torch's and timm's compute in bfloat16 only, which processors without such instructions take ten times as long for as in
+float32; and torch's takes no kernels of convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: Of the fifth-order polynomial that drives all singular values towards 1.
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_STEPS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Orthogonalised Nesterov momentum for matrices and kernels, AdamW for vectors.
+
+    Args:
+        parameters: What to train.
+        lr: Learning rate of matrices.
+        momentum: Of matrices.
+        weight_decay: Of matrices, decoupled; vectors have none.
+        vector_rate: Learning rate of vectors as a share of that of matrices.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        vector_rate: float = 1 / 3,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "vector_rate": vector_rate}
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Moves all parameters that have a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                move = self._move_matrix if parameter.ndim >= 2 else self._move_vector
+                move(parameter, parameter.grad, group)
+        return loss
+
+    def _move_matrix(self, matrix: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state, momentum = self.state[matrix], group["momentum"]
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+        average = state["momentum"].lerp_(gradient, 1 - momentum)
+        ahead = gradient.lerp(average, momentum)  # Nesterov
+        flat = orthogonalised(ahead.flatten(start_dim=1))
+        scale = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
+        matrix.mul_(1 - group["lr"] * group["weight_decay"])
+        matrix.add_(flat.reshape(matrix.shape), alpha=-group["lr"] * scale)
+
+    def _move_vector(self, vector: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Adam with the betas 0.9 and 0.95."""
+        state = self.state[vector]
+        if not state:
+            state.update(step=0, mean=torch.zeros_like(gradient), square=torch.zeros_like(gradient))
+        state["step"] += 1
+        mean = state["mean"].lerp_(gradient, 0.1) / (1 - 0.9 ** state["step"])
+        square = state["square"].lerp_(gradient.square(), 0.05) / (1 - 0.95 ** state["step"])
+        vector.addcdiv_(mean, square.sqrt() + 1e-8, value=-group["lr"] * group["vector_rate"])
+
+
+def orthogonalised(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
+    """Nearly U V^T of a matrix U S V^T: its singular values between 0.7 and 1.2, by five Newton-Schulz steps.
+
+    In bfloat16 on a GPU, else in float32.
+    """
+    a, b, c = _COEFFICIENTS
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if is_tall else matrix).to(torch.bfloat16 if matrix.is_cuda else torch.float32)
+    x = x / (x.norm() + 1e-7)
+    for _ in range(_STEPS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if is_tall else x).to(matrix.dtype)

@@ -1,0 +1,223 @@
+"""The tricks of a training, as settings of `classify` and of a bench; and what a classifier begins with."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from synthaug.classifiers.saved import read_classifier
+from synthaug.classifiers.task import predict
+from synthaug.core.errors import InputError
+from synthaug.core.runtime import Runtime
+from synthaug.data.preparation import Preparation
+from synthaug.data.sources import load_source
+from synthaug.data.splits import Splits, make_splits
+from synthaug.metrics.calibration import expected_calibration_error
+from synthaug.workflows import classify as classify_module
+from synthaug.workflows.bench import bench
+from synthaug.workflows.classify import ClassifyResult, classify, plan_classification
+from tests.workflows import benches
+from tests.workflows.test_classify import figures, settings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": "cifarnet"},
+        {"attention": "graph"},
+        {"attention": "self", "attention_patch": 2, "attention_heads": 2},
+        {"optimiser": "muon", "learning_rate": 0.03},
+        {"schedule": "cosine"},
+        {"weight_decay": 0.1},
+        {"label_smoothing": 0.2},
+        {"gradient_clip": 0.01},
+        {"accumulate": "2"},
+        {"swa": 0.5},
+        {"ema": 0.5},
+        {"epochs": 0.2, "steps": None},
+        {"validations": 1},
+        {"learning_rate": 0.01},
+    ],
+    ids=str,
+)
+def test_every_flag_changes_the_training_and_is_kept_with_the_classifier(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    few: dict[str, Any] = {"steps": 8, **change}
+    few = {name: value for name, value in few.items() if value is not None}
+    plain = classify(settings(steps=8))
+    changed = classify(settings(out=tmp_path / "out", logger="csv", **few))
+    assert figures(changed) != figures(plain)
+    saved = read_classifier(tmp_path / "out")[1].recipe
+    for name, value in change.items():
+        assert value is None or saved[name] == value
+
+
+def test_early_stopping_and_length_in_epochs(digits_splits: Splits) -> None:
+    epochs = classify(settings(steps=None, epochs=2, batch_size=50))
+    assert epochs.steps == 2 * len(digits_splits.train) // 50
+    hopeless = classify(settings(steps=20, validations=20, early_stopping=2, learning_rate=1e-9))
+    assert hopeless.steps < 20
+
+
+def test_the_result_tells_what_is_confused_and_how_sure_it_was(digits_splits: Splits, tmp_path: Path) -> None:
+    result = classify(settings(out=tmp_path / "out", steps=20, logger="csv"))
+    counts = torch.tensor(result.confusion)
+    assert counts.sum(dim=1).tolist() == list(digits_splits.test.class_counts())
+    assert counts.diagonal().sum() / counts.sum() == pytest.approx(result.test.overall)
+    network, card = read_classifier(tmp_path / "out")
+    preparation = Preparation(**card.preparation.model_dump())
+    probabilities = predict(network, digits_splits.test.images, Runtime("cpu", "fp32"), preparation=preparation)
+    assert result.calibration_error == pytest.approx(
+        expected_calibration_error(probabilities, digits_splits.test.labels), abs=1e-6
+    )
+    assert min(result.training_images_per_second, result.test_images_per_second) > 0
+    assert (tmp_path / "out" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_metrics_are_logged_beside_the_classifier(tmp_path: Path) -> None:
+    classify(settings(out=tmp_path / "out", logger="tensorboard"))
+    [file] = (tmp_path / "out").glob("logs/*/metrics.csv")
+    with file.open(newline="") as rows:
+        assert any(row["validation_accuracy"] for row in csv.DictReader(rows))
+    assert list((tmp_path / "out").glob("tensorboard/*/events*"))
+
+
+def test_weights_and_biases_works_without_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    classify(settings(out=tmp_path / "out", logger="wandb"))
+    assert list((tmp_path / "out").glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_found_learning_rate_is_used_and_shown(tmp_path: Path) -> None:
+    result = classify(settings(out=tmp_path / "out", find_lr=True, batch_size=16, network="cifarnet", logger="csv"))
+    assert result.learning_rate != settings().resolved_recipe().learning_rate
+    assert read_classifier(tmp_path / "out")[1].recipe["learning_rate"] == result.learning_rate
+    assert (tmp_path / "out" / "learning_rate.png").read_bytes()[:4] == b"\x89PNG"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("classifier.json", "classifier.safetensors", "config.yaml", "confusion.png", "learning_rate.png", "logs"),
+    }
+
+
+def test_an_interrupted_training_may_be_repeated_and_a_finished_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> ClassifyResult:
+        (tmp_path / "out" / "logs").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classify_module, "train_classifier", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            classify(settings(out=tmp_path / "out"))
+    classify(settings(out=tmp_path / "out"))
+    with pytest.raises(InputError, match="already holds a classifier; choose another folder"):
+        classify(settings(out=tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"epochs": 1}, "--steps and --epochs both say how long to train"),
+        ({"freeze": 0.5}, "--freeze is about pretrained weights: give --pretrained too"),
+        ({"find_lr": True, "learning_rate": 0.1}, "give one of them"),
+        ({"accumulate": "1:2"}, "--accumulate needs a number for epoch 0"),
+        ({"attention": "graph", "attention_heads": 5}, "heads"),
+        ({"stem": "imagenet"}, "--stem imagenet is for resnet18 and resnet34"),
+        ({"pretrained": "imagenet"}, "there are weights for resnet18 and resnet34, not"),
+        ({"pretrained": "nowhere"}, "the folder of a classifier or a file of weights is needed"),
+    ],
+    ids=str,
+)
+def test_impossible_trainings_are_refused_by_a_run_and_by_its_plan(change: dict[str, Any], complaint: str) -> None:
+    for do in (classify, plan_classification):
+        with pytest.raises(InputError, match=complaint):
+            do(settings(**change))
+
+
+# --- pretrained ---
+
+
+def test_a_trained_classifier_gets_new_attention_which_alone_learns(tmp_path: Path) -> None:
+    classify(settings(out=tmp_path / "plain", steps=20, logger="csv"))
+    more = {"pretrained": str(tmp_path / "plain"), "attention": "graph", "freeze": 1.0}
+    classify(settings(out=tmp_path / "more", logger="csv", **more))
+    before, after = (read_classifier(tmp_path / name)[0].state_dict() for name in ("plain", "more"))
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+    new = after.keys() - before.keys()
+    assert new
+    assert all(name.startswith("attention.") for name in new)
+    card = read_classifier(tmp_path / "more")[1]
+    assert card.pretrained == str(tmp_path / "plain")
+    assert [split.train_fingerprint for split in card.ancestors] == [card.split.train_fingerprint]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"split_seed": 1}, "it was trained on a split with seed 0 .*here 1.*has seen validation or test images"),
+        ({"per_class_real": 19}, "it saw 200 real training images, more than the 190"),
+    ],
+)
+def test_weights_that_saw_too_much_are_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    classify(settings(out=tmp_path / "first", logger="csv"))
+    classify(settings(out=tmp_path / "second", logger="csv", pretrained=str(tmp_path / "first")))
+    for name in ("first", "second"):
+        with pytest.raises(InputError, match=f"--pretrained .*{name} must not be used with this split: {reason}"):
+            plan_classification(settings(pretrained=str(tmp_path / name), **change))
+
+
+def test_weights_of_other_images_have_to_be_accepted(tmp_path: Path, digits_splits: Splits) -> None:
+    classify(settings(out=tmp_path / "digits", logger="csv"))
+    larger = {"data": "digits", "image_size": 16, "pretrained": str(tmp_path / "digits")}
+    with pytest.raises(InputError, match="was trained on other images .*--accept-init"):
+        plan_classification(settings(**larger))
+    plan_classification(settings(**larger, accept_init=True))
+
+
+def test_weights_of_imagenet_see_images_by_its_statistics(tmp_path: Path) -> None:
+    torch.save(resnet18(num_classes=1000).state_dict(), tmp_path / "weights.pth")
+    few = {"network": "resnet18", "pretrained": str(tmp_path / "weights.pth"), "input_size": 64, "steps": 1}
+    classify(settings(out=tmp_path / "out", logger="csv", **few))
+    card = read_classifier(tmp_path / "out")[1]
+    assert card.architecture["stem"] == "imagenet"
+    assert card.preparation.mean == pytest.approx([(123.675 + 116.28 + 103.53) / 3])
+    assert card.preparation.input_size == 64
+    classify(settings(out=tmp_path / "own", logger="csv", **few, normalise=False))
+    assert read_classifier(tmp_path / "own")[1].preparation.mean is None
+
+
+# --- the bench ---
+
+
+def test_a_bench_takes_the_same_flags(digits_splits: Splits, tmp_path: Path) -> None:
+    splits = make_splits(load_source("digits"), per_class_real=5)
+    made = benches.noise_set(tmp_path / "set", splits.record)
+    tricks = {"attention": "graph", "ema": 0.5, "gradient_clip": 1.0, "accumulate": "2", "schedule": "cosine"}
+    summary = bench(benches.settings(made, tmp_path / "out", **tricks))
+    for name, value in tricks.items():
+        assert summary.settings["recipe"][name] == value
+
+
+def test_arms_of_a_bench_may_begin_with_pretrained_weights(tmp_path: Path) -> None:
+    splits = make_splits(load_source("digits"), per_class_real=5)
+    made = benches.noise_set(tmp_path / "set", splits.record)
+    classify(settings(out=tmp_path / "good", per_class_real=5, steps=60, batch_size=25, logger="csv"))
+    few = {"learning_rate": 1e-6, "pretrained": str(tmp_path / "good")}
+    begun = bench(benches.settings(made, tmp_path / "begun", **few))
+    del few["pretrained"]
+    new = bench(benches.settings(made, tmp_path / "new", **few))
+    assert begun.arms[0].test_accuracy.mean > new.arms[0].test_accuracy.mean + 20
+    classify(settings(out=tmp_path / "saw", logger="csv"))  # of 20 a class
+    with pytest.raises(InputError, match="it saw 200 real training images"):
+        bench(benches.settings(made, tmp_path / "refused", pretrained=str(tmp_path / "saw")))
+    assert json.loads((tmp_path / "begun" / "settings.json").read_text())["pretrained"] == str(tmp_path / "good")
