@@ -17,6 +17,7 @@ from .shards.reader import read_set
 from .shards.verify import Verification, verify_set
 from .workflows.bench import BenchConfig, BenchSummary, bench
 from .workflows.classify import ClassifyConfig, ClassifyResult, classify
+from .workflows.explain import ExplainConfig, ExplainResult, explain
 from .workflows.report import report
 from .workflows.synthesize import GenerateConfig, GenerateResult, generate
 from .workflows.train import TrainConfig, TrainResult, train
@@ -32,6 +33,8 @@ __all__ = [
     "ClassifyResult",
     "DamageError",
     "EvaluationLoader",
+    "ExplainConfig",
+    "ExplainResult",
     "FractionSchedule",
     "GenerateConfig",
     "GenerateResult",
@@ -58,6 +61,7 @@ __all__ = [
     "__version__",
     "bench",
     "classify",
+    "explain",
     "generate",
     "load_backend",
     "load_source",

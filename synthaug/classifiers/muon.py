@@ -19,27 +19,27 @@ _STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised Nesterov momentum for matrices and kernels, AdamW for vectors.
+    """Orthogonalised Nesterov momentum for matrices and kernels, Adam for vectors and the last layer.
 
     Args:
-        parameters: What to train.
+        parameters: What to train; groups with `"is_hidden": False` go by Adam altogether, as a last layer should.
         lr: Learning rate of matrices.
         momentum: Of matrices.
-        weight_decay: Of matrices, decoupled; vectors have none.
-        vector_rate: Learning rate of vectors as a share of that of matrices.
+        weight_decay: Of matrices, decoupled; the others have none.
+        adam_rate: Learning rate of the others as a share of that of matrices.
     """
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
-        vector_rate: float = 1 / 3,
+        adam_rate: float = 1 / 6,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "vector_rate": vector_rate}
-        super().__init__(parameters, defaults)
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "adam_rate": adam_rate}
+        super().__init__(parameters, {**defaults, "is_hidden": True})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -52,8 +52,8 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                move = self._move_matrix if parameter.ndim >= 2 else self._move_vector
-                move(parameter, parameter.grad, group)
+                is_matrix = group["is_hidden"] and parameter.ndim >= 2
+                (self._move_matrix if is_matrix else self._move_other)(parameter, parameter.grad, group)
         return loss
 
     def _move_matrix(self, matrix: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
@@ -67,15 +67,15 @@ class Muon(torch.optim.Optimizer):
         matrix.mul_(1 - group["lr"] * group["weight_decay"])
         matrix.add_(flat.reshape(matrix.shape), alpha=-group["lr"] * scale)
 
-    def _move_vector(self, vector: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _move_other(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         """Adam with the betas 0.9 and 0.95."""
-        state = self.state[vector]
+        state = self.state[parameter]
         if not state:
             state.update(step=0, mean=torch.zeros_like(gradient), square=torch.zeros_like(gradient))
         state["step"] += 1
         mean = state["mean"].lerp_(gradient, 0.1) / (1 - 0.9 ** state["step"])
         square = state["square"].lerp_(gradient.square(), 0.05) / (1 - 0.95 ** state["step"])
-        vector.addcdiv_(mean, square.sqrt() + 1e-8, value=-group["lr"] * group["vector_rate"])
+        parameter.addcdiv_(mean, square.sqrt() + 1e-8, value=-group["lr"] * group["adam_rate"])
 
 
 def orthogonalised(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:

@@ -28,7 +28,10 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         case "adamw":
             return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
         case "muon":
-            return Muon(parameters, lr=rate, weight_decay=decay)
+            last = [parameter for name, parameter in network.named_parameters() if name.startswith("head.")]
+            hidden = [parameter for name, parameter in network.named_parameters() if not name.startswith("head.")]
+            groups: list[dict[str, Any]] = [{"params": hidden}, {"params": last, "is_hidden": False}]
+            return Muon([group for group in groups if group["params"]], lr=rate, weight_decay=decay)
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Any:

@@ -150,15 +150,16 @@ class ClassifierTask(pl.LightningModule):
 
 
 def progressive_size(full: int, first_share: float, progress: float) -> int:
-    """Height and width of the images of a step; grows evenly, and is a multiple of 4 until it is the full one.
+    """Height and width of the images of a step: a multiple of 4 at first, the full one later.
 
     Args:
         full: Of the images as they come.
-        first_share: Of the first images, as a share of that; nothing is made smaller than 8.
+        first_share: Of the first images, as a share of that; nothing is made smaller than 16.
         progress: Share of the steps done.
     """
-    share = first_share + (1 - first_share) * min(1.0, progress / PROGRESSIVE_SHARE)
-    return min(full, max(8, 4 * round(share * full / 4))) if share < 1 else full
+    if first_share == 1 or progress >= PROGRESSIVE_SHARE:
+        return full
+    return min(full, max(16, 4 * round(first_share * full / 4)))
 
 
 class _Validations(Callback):
@@ -180,7 +181,8 @@ class _Validations(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        pl_module.log("loss", outputs["loss"])
+        if trainer.loggers:  # a millisecond on a slow processor
+            pl_module.log("loss", outputs["loss"])
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":  # else the training has ended

@@ -27,6 +27,7 @@ VERBS = (
     "inspect",
     "export",
     "classify",
+    "explain",
     "bench",
     "report",
     "models",

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from synthaug.core.console import stderr
 from synthaug.core.processes import is_main_process
-from synthaug.workflows.config import DataConfig, Settings, WorkflowConfig, is_repeated
+from synthaug.workflows.config import Settings, is_repeated
 
 C = TypeVar("C", bound=Settings)
 R = TypeVar("R")
@@ -57,10 +57,11 @@ def add_verb(
             typer.echo(_as_lines(to_json(result)) if is_dry else show(result))
 
     fields = sorted(
-        config.model_fields.items(), key=lambda item: (_PANELS.index(_panel(item[0])), not item[1].is_required())
+        config.model_fields.items(),
+        key=lambda item: (_PANELS.index(_panel(config, item[0])), not item[1].is_required()),
     )
     common = [parameter for parameter in _COMMON if plan is not None or parameter.name != "dry_run"]
-    parameters = [*(_parameter(key, field) for key, field in fields), *common]
+    parameters = [*(_parameter(key, field, _panel(config, key)) for key, field in fields), *common]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     summary = (inspect.getdoc(run) or "").split("\n\n")[0]
@@ -92,7 +93,7 @@ def _as_lines(value: Any, indent: str = "") -> str:
     return "\n".join(lines)
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     default = field.get_default()
     required = field.is_required()
     flag = f"--{name.replace('_', '-')}"
@@ -110,7 +111,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         )
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
     metavar = "<str>" if kind == list[str] else None
-    option = typer.Option(*names, help=help_text, metavar=metavar, show_default=False, rich_help_panel=_panel(name))
+    option = typer.Option(*names, help=help_text, metavar=metavar, show_default=False, rich_help_panel=panel)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
@@ -133,14 +134,14 @@ def _common(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _panel(name: str) -> str:
-    """Which box of the help a flag stands in: the verb's own first, those that all verbs share last."""
-    if name in WorkflowConfig.model_fields:
-        return "Common"
-    return "Data" if name in DataConfig.model_fields else "Options"
+def _panel(config: type[Settings], name: str) -> str:
+    """Which box of the help a flag stands in: that of the class of settings which has it."""
+    owner = next(one for one in config.__mro__ if name in inspect.get_annotations(one))
+    return str(owner.__dict__.get("panel", _PANELS[0]))
 
 
-_PANELS = ["Options", "Data", "Common"]
+#: In the order of the help: the verb's own first, those that all verbs share last.
+_PANELS = ["Options", "Training", "Mixing", "Data", "Common"]
 _PANEL = "Common"
 _COMMON = [
     _common(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -110,6 +110,7 @@ class WorkflowConfig(Settings):
         precision: Number format of matrix products.
     """
 
+    panel: ClassVar = "Common"
     seed: int = Field(0, ge=0, description="Seed of everything random except the split.")
     device: DeviceName = Field("auto", description="Where to compute; auto takes a GPU if there is one.")
     precision: PrecisionName = Field("auto", description="auto takes bf16 where the hardware multiplies it.")
@@ -131,6 +132,7 @@ class DataConfig(WorkflowConfig):
         split_seed: Seed of the split.
     """
 
+    panel: ClassVar = "Data"
     data: str = Field(
         "digits", description="Real images: digits, cifar10[:ROOT], imagefolder:PATH or wds:DIR_OR_PATTERN."
     )

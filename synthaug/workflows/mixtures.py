@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -30,6 +30,7 @@ _Fraction = Annotated[str, BeforeValidator(lambda value: str(value) if isinstanc
 class MixtureConfig(RecipeConfig):
     """Settings of a workflow that trains a classifier on real images with synthetic ones mixed in."""
 
+    panel: ClassVar = "Mixing"
     synthetic: Locations = Field(
         (), description="A synthetic shard set to mix in, a folder or URL; repeat the flag for several."
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
+import torch
 from pydantic import BeforeValidator, Field
 
 from synthaug.classifiers.networks import AttentionName, ImageClassifier, build_network
@@ -13,6 +14,7 @@ from synthaug.classifiers.pretrained import PretrainedWeights
 from synthaug.classifiers.recipes import RECIPES, OptimiserName, Recipe, ScheduleName
 from synthaug.classifiers.resnet import StemName
 from synthaug.classifiers.saved import CARD_NAME
+from synthaug.classifiers.task import progressive_size
 from synthaug.core.console import log
 from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime
@@ -30,6 +32,7 @@ _LEAST_FOR_IMAGENET_STEM = 64
 class RecipeConfig(DataConfig):
     """Settings of a workflow that trains classifiers: a recipe and what replaces its numbers."""
 
+    panel: ClassVar = "Training"
     recipe: str = Field("fast", description="Network and training settings; see `synthaug models`.")
     network: str | None = Field(None, description="Network, instead of the recipe's; see `synthaug models`.")
     stem: StemName | None = Field(
@@ -70,7 +73,7 @@ class RecipeConfig(DataConfig):
         None, description="Decay of an exponential moving average of the weights, like 0.99; 0 is off."
     )
     progressive: float | None = Field(
-        None, description="Begin with images of this share of their size, and grow them; 1 is off."
+        None, description="Train on images of this share of their size for three fifths of the steps; 1 is off."
     )
     validations: int | None = Field(None, description="Validations over the whole training.")
     deterministic: bool = Field(False, description="Refuse operations that are not repeatable bit by bit on a GPU.")
@@ -132,7 +135,7 @@ class RecipeConfig(DataConfig):
         """A network with its first weights, and the names of those that are pretrained.
 
         Raises:
-            InputError: If pretrained weights are of another network.
+            InputError: If pretrained weights are of another network, or images too small for it.
         """
         train = splits.train
         network = build_network(
@@ -141,6 +144,12 @@ class RecipeConfig(DataConfig):
             classes=len(train.class_names),
             seed=derive_seed("initialise", seed),
         )
+        if recipe.attention != "none":  # refuses maps that cannot be cut into its patches
+            full = self._seen_size(splits)
+            with torch.no_grad():
+                for size in {full, progressive_size(full, recipe.progressive, 0.0)}:
+                    network.eval()(torch.zeros(1, train.channels, size, size))
+            network.train()
         return network, set() if pretrained is None else pretrained.load_into(network, train.class_names)
 
     def _is_torchvision(self) -> bool:

@@ -121,7 +121,7 @@ def test_muon_moves_kernels_as_their_matrices() -> None:
 
 def test_muon_moves_vectors_as_adam_does() -> None:
     ours, theirs = nn.Parameter(torch.ones(5)), nn.Parameter(torch.ones(5))
-    first = Muon([ours], lr=0.03, weight_decay=0.5, vector_rate=0.5)
+    first = Muon([ours], lr=0.03, weight_decay=0.5, adam_rate=0.5)
     second = torch.optim.Adam([theirs], lr=0.015, betas=(0.9, 0.95))
     for step in range(5):
         ours.grad = torch.randn(5, generator=torch.Generator().manual_seed(step))
@@ -129,6 +129,19 @@ def test_muon_moves_vectors_as_adam_does() -> None:
         first.step()
         second.step()
     torch.testing.assert_close(ours, theirs)
+
+
+def test_the_last_layer_goes_by_adam_whatever_its_shape() -> None:
+    network = nn.Module()
+    network.hidden, network.head = nn.Linear(6, 6, bias=False), nn.Linear(6, 3, bias=False)
+    optimiser = make_optimiser(network, replace(RECIPE, optimiser="muon", learning_rate=0.6, weight_decay=0.0))
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    for weight in network.parameters():
+        weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    optimiser.step()
+    moved = {name: weight.detach() - before[name] for name, weight in network.named_parameters()}
+    torch.testing.assert_close(moved["head.weight"].abs(), torch.full((3, 6), 0.1), rtol=1e-4, atol=0.0)
+    assert moved["hidden.weight"].abs().std() > 0.01
 
 
 def test_weights_without_a_gradient_stay_as_they_are() -> None:

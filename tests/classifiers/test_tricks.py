@@ -194,14 +194,12 @@ def test_deterministic_trainings_are_equal_bit_by_bit_and_leave_no_trace(digits_
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_images_grow_to_their_full_size() -> None:
-    sizes = [progressive_size(32, 0.5, progress / 10) for progress in range(11)]
-    assert sizes == sorted(sizes)
-    assert (sizes[0], sizes[6], sizes[10]) == (16, 32, 32)
-    assert all(size % 4 == 0 for size in sizes)
+def test_images_are_small_at_first_and_have_their_full_size_later() -> None:
+    assert [progressive_size(32, 0.5, progress / 10) for progress in range(11)] == [16] * 6 + [32] * 5
     assert {progressive_size(32, 1.0, progress / 10) for progress in range(11)} == {32}
+    assert (progressive_size(64, 0.625, 0.0), progressive_size(64, 0.6, 0.0)) == (40, 40)  # multiples of 4
     assert progressive_size(8, 0.5, 0.0) == 8
-    assert progressive_size(30, 0.5, 1.0) == 30
+    assert progressive_size(20, 0.5, 0.0) == 16
 
 
 class Pooled(nn.Module):
@@ -217,11 +215,11 @@ class Pooled(nn.Module):
         return self.head(images.mean(dim=(2, 3)))
 
 
-def test_a_growing_training_sees_images_of_every_size(digits_splits: Splits, tmp_path: Path) -> None:
-    network, data = Pooled(), MixedDataModule(digits_splits, mixture=Mixture(batch_size=16, input_size=24))
+def test_a_progressive_training_sees_small_images_first(digits_splits: Splits, tmp_path: Path) -> None:
+    network, data = Pooled(), MixedDataModule(digits_splits, mixture=Mixture(batch_size=16, input_size=32))
     recipe = replace(RECIPE, progressive=0.5, steps=10)
     train_classifier(network, data, recipe, runtime=CPU, root=tmp_path, on_step=lambda _: None)
-    assert network.seen == [12, 16, 16, 16, 20, 24, 24, 24, 24, 24]
+    assert network.seen == [16] * 6 + [32] * 4
 
 
 def test_images_seen_in_a_second_are_those_of_the_steps(digits_splits: Splits, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_classify_prints_one_json_object_and_talks_on_stderr_unless_told_to_be_q
     for outcome in (talking, silent):
         assert outcome.code == 0
         assert json.loads(outcome.out)["steps"] == 1
-    assert "resnet20: 50 real and 0 synthetic images" in talking.err
+    assert "cifarnet: 50 real and 0 synthetic images" in talking.err
     assert silent.err == ""
 
 
@@ -254,7 +254,7 @@ def test_models_are_listed_for_programs_and_for_people(run: Run, here: Path) -> 
     assert outcome.code == 0
     names = json.loads(outcome.out)
     assert "ddpm" in names["generators"]
-    assert list(names["recipes"]) == ["fast", "strong", "survey-50"]
+    assert list(names["recipes"]) == ["fast", "survey-50", "strong"]
     assert {"resnet20", "resnet18"} <= set(names["networks"])
     assert names["sources"] == ["digits", "cifar10", "imagefolder", "wds"]
     text = run("models").out
