@@ -162,9 +162,9 @@ def speed(options: argparse.Namespace) -> None:
         print(name, figures, flush=True)
     method = (
         f"{options.rounds} rounds in turn in one process; {options.batch_size} images a step, all steps but the first "
-        "two of a training, median. Survey loop: ImageFolder of PNG or JPEG files, PIL transforms (crop, flip, rotation "
-        f"and normalisation) in {processors()} workers, Lightning in its default precision (fp32), learning-rate monitor, "
-        "CSV log, progress bar. synthaug: the same augmentation on batches from memory, channels-last, "
+        "two of a training, median. Survey loop: ImageFolder of PNG or JPEG files, PIL transforms (crop, flip, "
+        f"rotation, normalisation) in {processors()} workers, Lightning in its default precision (fp32), learning-rate "
+        "monitor, CSV log, progress bar. synthaug: the same augmentation on batches from memory, channels-last, "
         f"{runtime.precision}, the same log."
     )
     write_result("bench_classify_speed", method, figures, runs)
@@ -229,7 +229,7 @@ def by_time(options: argparse.Namespace) -> None:
         f"{options.name}; each training alone, on all training images, ended after {options.minutes:g} minutes if not "
         f"before. Validation accuracy on {len(splits.validation)} images, whose time does not count; weights that "
         "validate best, tested once. survey-50's schedule is made for fifty epochs, of which it does what it can in "
-        f"that time. {runtime.precision}. time_to_accuracy_of_survey_50: its time over what `fast` needs to be as accurate."
+        f"that time. {runtime.precision}. time_to_accuracy_of_survey_50: its time over that of `fast` to be as good."
     )
     write_result("bench_classify_time", method, figures, runs)
     (RESULTS / "bench_classify_time.png").write_bytes(plotted(runs))

@@ -21,7 +21,11 @@ def load_script(name: str):
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", *(ROOT / "model_cards" / f"{name}.md" for name in packaged_checkpoints())],
+    [
+        ROOT / "README.md",
+        ROOT / "docs" / "survey.md",
+        *(ROOT / "model_cards" / f"{name}.md" for name in packaged_checkpoints()),
+    ],
     ids=lambda p: p.name,
 )
 def test_document_is_what_the_results_give(path: Path) -> None:
