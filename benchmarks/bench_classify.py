@@ -227,8 +227,8 @@ def by_time(options: argparse.Namespace) -> None:
             figures["time_to_accuracy_of_survey_50_ratio"] = round(spent / reached[0], 3)
     method = (
         f"{options.name}; each training alone, on all training images, ended after {options.minutes:g} minutes if not "
-        f"before. Validation accuracy on {len(splits.validation)} images, whose time does not count; weights that "
-        "validate best, tested once. survey-50's schedule is made for fifty epochs, of which it does what it can in "
+        f"before. Validation accuracy on {len(splits.validation)} images, whose time does not count; weights selected "
+        "by it, tested once. survey-50's schedule is made for fifty epochs, of which it does what it can in "
         f"that time. {runtime.precision}. time_to_accuracy_of_survey_50: its time over that of `fast` to be as good."
     )
     write_result("bench_classify_time", method, figures, runs)

@@ -1,7 +1,8 @@
-"""Trains a classifier for a number of steps and keeps the weights that validate best."""
+"""Trains a classifier for a number of steps and keeps weights by how they validate."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,9 +72,9 @@ class TrainedClassifier:
     """A trained network and how it got there.
 
     Attributes:
-        network: With the weights that validated best; in evaluation mode.
+        network: With the latest weights that validated as well as any, within one standard error; in evaluation mode.
         steps: Optimiser steps taken.
-        best_step: Step of those weights; among equals the latest.
+        best_step: Step of those weights.
         validation_accuracy: Their validation accuracy.
         curve: All validations.
         images_per_second: Training images seen in a second of training.
@@ -131,12 +132,13 @@ class ClassifierTask(pl.LightningModule):
         """Collects which images are classified right."""
         self._correct.append(self.network(_laid_out(batch.images)).argmax(dim=1) == batch.labels)
 
-    def take_accuracy(self) -> float:
-        """Share of the images validated since the last call that are classified right; noted as a metric."""
-        accuracy = torch.cat(self._correct).float().mean().item()
+    def take_accuracy(self) -> tuple[float, int]:
+        """Share of the images validated since the last call that are classified right, and their number; logs it."""
+        correct = torch.cat(self._correct)
         self._correct = []
+        accuracy = correct.float().mean().item()
         self.log(VALIDATION_ACCURACY, accuracy)
-        return accuracy
+        return accuracy, len(correct)
 
     def take_loss(self) -> float:
         """Mean training loss since the last call; nan without a step."""
@@ -163,12 +165,17 @@ def progressive_size(full: int, first_share: float, progress: float) -> int:
 
 
 class _Validations(Callback):
-    """Notes every validation and keeps the weights that validated best; among equals the latest."""
+    """Notes every validation and keeps the latest weights that validate as well as any, within one standard error.
+
+    The highest of several noisy values is often noise: a small set ranks good weights at random, and those of the last
+    steps are the better ones (the rule is that of Breiman et al. 1984, section 3.4.3, for sizes of trees).
+    """
 
     def __init__(self) -> None:
         self.curve: list[CurvePoint] = []
-        self.best_point = CurvePoint(0, float("nan"), -1.0)
-        self.best_weights: dict[str, Tensor] = {}
+        self.kept_point = CurvePoint(0, float("nan"), -1.0)
+        self.kept_weights: dict[str, Tensor] = {}
+        self._enough = -1.0  # accuracy within one standard error of the highest
         self.training_seconds = 0.0  # up to the last validation
         self._started_at = self._paused_at = self._paused = 0.0
 
@@ -194,11 +201,19 @@ class _Validations(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         task = cast(ClassifierTask, pl_module)
-        point = CurvePoint(trainer.global_step, task.take_loss(), task.take_accuracy(), round(self.training_seconds, 3))
+        accuracy, images = task.take_accuracy()
+        point = CurvePoint(trainer.global_step, task.take_loss(), accuracy, round(self.training_seconds, 3))
         self.curve.append(point)
-        if point.validation_accuracy >= self.best_point.validation_accuracy:
-            self.best_point = point
-            self.best_weights = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
+        self._enough = max(self._enough, accuracy - standard_error(accuracy, images))
+        if accuracy >= self._enough:
+            self.kept_point = point
+            self.kept_weights = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Of a share of so many images, as if two more were right and two wrong (Agresti and Coull 1998), so never 0."""
+    share = (accuracy * images + 2) / (images + 4)
+    return math.sqrt(share * (1 - share) / (images + 4))
 
 
 def train_classifier(
@@ -213,7 +228,9 @@ def train_classifier(
     loggers: Sequence[Logger] = (),
     max_time: float | None = None,
 ) -> TrainedClassifier:
-    """Trains for `recipe.steps` steps, or until early stopping or `max_time`, and keeps the weights that validate best.
+    """Trains for `recipe.steps` steps, or until early stopping or `max_time`, and keeps the weights to be tested.
+
+    These are the latest of those that validate as well as any, within one standard error.
 
     Validates about `recipe.validations` times, at even distances and at the end.
 
@@ -250,13 +267,13 @@ def train_classifier(
         gradient_clip=recipe.gradient_clip,
         accumulate=accumulation(recipe.accumulate),
     )
-    network.load_state_dict(validations.best_weights)
-    best = validations.best_point
+    network.load_state_dict(validations.kept_weights)
+    kept = validations.kept_point
     return TrainedClassifier(
         network.eval(),
         steps=trainer.global_step,
-        best_step=best.step,
-        validation_accuracy=best.validation_accuracy,
+        best_step=kept.step,
+        validation_accuracy=kept.validation_accuracy,
         curve=validations.curve,
         images_per_second=round(task.images_seen / max(1e-9, validations.training_seconds), 1),
     )

@@ -149,7 +149,7 @@ def plan_classification(config: ClassifyConfig) -> ClassifyPlan:
 
 
 def classify(config: ClassifyConfig) -> ClassifyResult:
-    """Train a classifier, keep the weights that validate best, and test it once.
+    """Train a classifier, keep weights by how they validate, and test it once.
 
     Raises:
         InputError: For impossible settings, or a leaking or foreign synthetic set.

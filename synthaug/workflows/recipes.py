@@ -50,7 +50,9 @@ class RecipeConfig(DataConfig):
         "file of weights in torchvision's layout.",
     )
     freeze: float | None = Field(
-        None, description="Share of the steps in which pretrained weights stay as they are; 1 trains new ones only."
+        None,
+        description="Share of the steps in which pretrained weights stay as they are; 1 trains new ones only (the last "
+        "layer, if none is new).",
     )
     steps: int | None = Field(None, description="Optimiser steps, instead of the recipe's epochs.")
     epochs: float | None = Field(None, description="Passes through the real images, instead of the recipe's.")
@@ -132,7 +134,7 @@ class RecipeConfig(DataConfig):
     def new_network(
         self, recipe: Recipe, splits: Splits, seed: int, pretrained: PretrainedWeights | None
     ) -> tuple[ImageClassifier, set[str]]:
-        """A network with its first weights, and the names of those that are pretrained.
+        """A network with its first weights, and the names of those that may be frozen: the pretrained ones.
 
         Raises:
             InputError: If pretrained weights are of another network, or images too small for it.
@@ -150,7 +152,10 @@ class RecipeConfig(DataConfig):
                 for size in {full, progressive_size(full, recipe.progressive, 0.0)}:
                     network.eval()(torch.zeros(1, train.channels, size, size))
             network.train()
-        return network, set() if pretrained is None else pretrained.load_into(network, train.class_names)
+        names = set() if pretrained is None else pretrained.load_into(network, train.class_names)
+        if names == network.state_dict().keys():  # nothing else would be left to learn while they are frozen
+            names = {name for name in names if not name.startswith("head.")}
+        return network, names
 
     def _is_torchvision(self) -> bool:
         return self.pretrained is not None and not (Path(self.pretrained) / CARD_NAME).is_file()

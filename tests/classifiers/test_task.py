@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,27 @@ def test_weights_that_validate_best_are_kept_and_among_equals_the_latest(
     assert accuracy(trained.network, four_to_validate.validation) == 0.75
 
 
+@pytest.mark.parametrize(
+    ("right", "kept"),
+    [
+        ([50, 90, 88, 86, 88, 80, 70, 60], 5),  # 88 of 100 is within a standard error, 3.1, of 90
+        ([50, 90, 86, 86, 86, 86, 86, 86], 2),  # 86 is not
+        ([50, 80, 79, 90, 88, 60, 60, 60], 5),  # what is enough rises with the best
+        ([50, 60, 70, 80, 90, 96, 99, 100], 8),
+        ([100, 99, 98, 99, 50, 50, 99, 50], 7),  # also at 100 % there is an error
+    ],
+)
+def test_latest_weights_within_a_standard_error_of_the_best_are_kept(
+    right: list[int], kept: int, make_images: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    pool, record = make_images(per_class=60), make_splits(load_source("digits"), per_class_real=1).record
+    ones = torch.ones(100, dtype=torch.int64)
+    validation = LabelledImages.of(pool.images[:100], ones, pool.class_names, "validation")
+    trained = train(Scripted([0, *right]), Splits(pool, validation, pool, record, allows_flip=True), tmp_path)
+    assert (trained.best_step, trained.validation_accuracy) == (kept, pytest.approx(right[kept - 1] / 100))
+    assert int(trained.network.steps) == kept
+
+
 def test_kept_weights_of_a_real_network_are_those_after_the_best_step(digits_splits: Splits, tmp_path: Path) -> None:
     network, snapshots = digits_network(), {}
 
@@ -80,7 +102,8 @@ def test_kept_weights_of_a_real_network_are_those_after_the_best_step(digits_spl
         snapshots[step] = {name: value.clone() for name, value in network.state_dict().items()}
 
     trained = train(network, digits_splits, tmp_path, on_step=keep)
-    assert trained.validation_accuracy == max(point.validation_accuracy for point in trained.curve)
+    [kept] = [point for point in trained.curve if point.step == trained.best_step]
+    assert trained.validation_accuracy == kept.validation_accuracy
     assert accuracy(trained.network, digits_splits.validation) == pytest.approx(trained.validation_accuracy)
     for name, value in trained.network.state_dict().items():
         assert torch.equal(value, snapshots[trained.best_step][name]), name

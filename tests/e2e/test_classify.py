@@ -65,3 +65,39 @@ def test_what_cannot_be_mixed_is_refused_before_anything_is_trained(
         assert "Traceback" not in answer.err
     (sets[0] / "train-000001.tar").unlink()
     assert_short_complaint(run(*FEW, "--synthetic", sets[0]), 3, "train-000001.tar is missing")
+
+
+def test_every_technique_is_a_flag(tmp_path: Path, run: Run) -> None:
+    network = ["--network", "resnet20", "--attention", "graph", "--attention-heads", 2, "--attention-patch", 2]
+    steps = ["--optimiser", "muon", "--learning-rate", 0.02, "--schedule", "cosine", "--weight-decay", 0.01]
+    averaged = ["--ema", 0.9, "--gradient-clip", 0.5, "--accumulate", "0:2,1:1", "--label-smoothing", 0.1]
+    others = ["--validations", 2, "--early-stopping", 5, "--progressive", 0.5, "--deterministic", "--logger", "csv"]
+    flags = [*network, *steps, *averaged, *others]
+    done = run(*FEW, *flags, "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["steps"] == 4
+    assert len(result["curve"]) == 2
+    assert sum(map(sum, result["confusion"])) == result["test"]["count"]
+    assert 0 <= result["calibration_error"] <= 1
+    for name in ("classifier.json", "classifier.safetensors", "config.yaml", "confusion.png", "logs"):
+        assert (tmp_path / "out" / name).exists(), name
+    more = ["--pretrained", tmp_path / "out", "--network", "resnet20", "--freeze", 1, "--swa", 0.01, "--epochs", 0.1]
+    begun = run("classify", "--data", "digits", "--per-class-real", 20, "--batch-size", 16, *more)
+    assert begun.code == 0, begun.err
+    assert "expected calibration error" in begun.out
+
+
+def test_techniques_that_cannot_be_combined_are_refused(tmp_path: Path, run: Run) -> None:
+    for words, *found in (
+        (["--swa", 0.1, "--ema", 0.9], "--swa or --ema"),
+        (["--find-lr", "--learning-rate", 0.1], "--find-lr"),
+        (["--accumulate", "some"], "--accumulate", "some"),
+        (["--pretrained", tmp_path / "nothing"], "--pretrained", "nothing"),
+        (["--schedule", "sometimes"], "--schedule"),
+    ):
+        answer = run(*FEW, *words)
+        assert answer.code == 2, words
+        for part in found:
+            assert part in answer.err
+        assert "Traceback" not in answer.err

@@ -159,6 +159,14 @@ def test_a_trained_classifier_gets_new_attention_which_alone_learns(tmp_path: Pa
     assert [split.train_fingerprint for split in card.ancestors] == [card.split.train_fingerprint]
 
 
+def test_where_nothing_is_new_the_last_layer_learns(tmp_path: Path) -> None:
+    classify(settings(out=tmp_path / "before", logger="csv"))
+    classify(settings(out=tmp_path / "after", logger="csv", pretrained=str(tmp_path / "before"), freeze=1.0))
+    before, after = (read_classifier(tmp_path / name)[0].state_dict() for name in ("before", "after"))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -33,7 +33,7 @@ class CellResult(BaseModel):
         arm: Name of the arm.
         seed: Seed of initialisation, order and augmentation; the same for all arms of a pair.
         steps: Optimiser steps taken.
-        best_step: Step of the weights that validated best.
+        best_step: Step of the weights that were kept.
         validation_accuracy: Of those weights.
         test: Their agreement with the test labels.
         label_fidelity: Agreement with the labels of each synthetic set, by name; only from arms that saw none.
@@ -102,7 +102,7 @@ class CellInputs:
 
 
 def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], None]) -> CellResult:
-    """Trains one arm with one seed. The test images are used once, with the weights that validated best."""
+    """Trains one arm with one seed. The test images are used once, with the weights that were kept."""
     started = time.monotonic()
     splits, recipe, runtime = inputs.splits, inputs.recipe, inputs.runtime
     datamodule = inputs.datamodule(arm, seed)
