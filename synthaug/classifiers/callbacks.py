@@ -34,7 +34,7 @@ def callbacks_of(
     if logs:
         callbacks.append(LearningRateMonitor(logging_interval="step"))
     if recipe.freeze > 0 and pretrained:
-        callbacks.append(Freezing(network, pretrained, until=round(recipe.freeze * steps), steps=steps))
+        callbacks.append(Freezing(network, pretrained, until=round(recipe.freeze * steps)))
     if recipe.early_stopping:
         patience = recipe.early_stopping
         callbacks.append(
@@ -93,17 +93,16 @@ class Freezing(Callback):
         network: Whose weights.
         names: Names of the weights and statistics that stay as they are.
         until: Steps after which they learn too.
-        steps: Steps of the whole training; nothing learns anew at its end.
     """
 
-    def __init__(self, network: nn.Module, names: Collection[str], *, until: int, steps: int) -> None:
+    def __init__(self, network: nn.Module, names: Collection[str], *, until: int) -> None:
         self._frozen = [parameter for name, parameter in network.named_parameters() if name in names]
         self._norms = [
             module
             for name, module in network.named_modules()
             if isinstance(module, _BatchNorm) and f"{name}.running_mean" in names
         ]
-        self._until, self._steps = until, steps
+        self._until = until
         for parameter in self._frozen:
             parameter.requires_grad_(False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 from lightning.pytorch.tuner.tuning import Tuner
 from torch import nn
 
-from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.recipes import Recipe, accumulation
 from synthaug.classifiers.task import ClassifierTask
 from synthaug.core.errors import TrainingError
 from synthaug.core.runtime import Runtime
-from synthaug.core.training import quiet_lightning
+from synthaug.core.stopping import Stop, stoppable
+from synthaug.core.training import determinism_restored, quiet_lightning
 
 _LOWEST, _HIGHEST = 1e-5, 10.0
 
@@ -48,6 +49,7 @@ def find_learning_rate(
     *,
     runtime: Runtime,
     root: Path,
+    frozen: Collection[str] = (),
     steps: int = 100,
 ) -> FoundLearningRate:
     """Lightning's finder: from 1e-5 to 10 in even ratios, on a copy of the network, with the recipe's optimiser.
@@ -58,13 +60,22 @@ def find_learning_rate(
         recipe: Optimiser and its numbers.
         runtime: Device and precision.
         root: Folder for whatever Lightning writes.
+        frozen: Names of weights that do not learn at first.
         steps: Optimiser steps, at most; ends early where the loss explodes.
 
     Raises:
         TrainingError: If the loss falls nowhere.
     """
-    task = ClassifierTask(copy.deepcopy(network), replace(recipe, schedule="constant", swa=0.0), steps)
-    with quiet_lightning(), contextlib.redirect_stderr(io.StringIO()):  # it shows a bar of its own
+    trial = copy.deepcopy(network)
+    for name, parameter in trial.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    with (
+        stoppable() as stop,
+        quiet_lightning(),
+        determinism_restored(),
+        contextlib.redirect_stderr(io.StringIO()),  # it shows a bar of its own
+    ):
+        task = _Trial(trial, replace(recipe, schedule="constant", swa=0.0, progressive=1.0), steps, stop)
         trainer = pl.Trainer(
             accelerator=runtime.lightning_accelerator,
             devices=1,
@@ -72,6 +83,9 @@ def find_learning_rate(
             max_epochs=-1,
             max_steps=steps,
             limit_val_batches=0,
+            gradient_clip_val=recipe.gradient_clip or None,
+            accumulate_grad_batches=accumulation(recipe.accumulate)[0],
+            deterministic=runtime.deterministic or None,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -94,6 +108,19 @@ def find_learning_rate(
     rates, losses = finder.results["lr"], finder.results["loss"]
     chosen = steepest(rates, losses)
     return FoundLearningRate(rates, losses, rates[chosen], _plot(finder, rates[chosen], losses[chosen]))
+
+
+class _Trial(ClassifierTask):
+    """Ends on a signal; the finder does without a trainer's callbacks."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, steps: int, stop: Stop) -> None:
+        super().__init__(network, recipe, steps)
+        self._stop = stop
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Looks for one."""
+        if self._stop.received is not None:
+            self.trainer.should_stop = True
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> int:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 from torchvision.models import get_model_weights
 
 from synthaug.classifiers.networks import Architecture, ImageClassifier
 from synthaug.classifiers.saved import CARD_NAME, ClassifierCard, read_classifier
+from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError
-from synthaug.core.storage import cache_home
+from synthaug.core.storage import cache_home, sha256_file
 
 #: The name that stands for torchvision's weights.
 IMAGENET = "imagenet"
@@ -31,11 +33,13 @@ class PretrainedWeights:
         name: Where they come from.
         weights: The weights.
         card: Of the classifier that they are from; None for torchvision's.
+        is_known: Whether it is known what they were trained on: they have a card, or are torchvision's own.
     """
 
     name: str
     weights: dict[str, Tensor]
     card: ClassifierCard | None
+    is_known: bool = False
 
     @classmethod
     def find(cls, where: str, architecture: Architecture) -> PretrainedWeights:
@@ -53,13 +57,25 @@ class PretrainedWeights:
         path = Path(where)
         if (path / CARD_NAME).is_file():
             network, card = read_classifier(path)
-            return cls(where, network.state_dict(), card)
+            weights = dict(network.state_dict())
+            if has_other_attention(card, architecture):
+                log(f"{where}: its attention is another and is left behind")
+                weights = {name: value for name, value in weights.items() if not name.startswith("attention.")}
+            return cls(where, weights, card, is_known=True)
         if where != IMAGENET and not path.is_file():
             raise InputError(
                 f"--pretrained {where}: {IMAGENET}, the folder of a classifier or a file of weights is needed"
             )
-        weights = _downloaded(architecture.network) if where == IMAGENET else _in_file(path)
-        return cls(where, _renamed(weights), None)
+        if where == IMAGENET:
+            return cls(where, _renamed(_downloaded(architecture.network)), None, is_known=True)
+        return cls(where, _renamed(_in_file(path)), None, is_known=_is_original(path, architecture.network))
+
+    def sha256(self) -> str:
+        """Of all weights with their names."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.weights.items()):
+            digest.update(f"{name} {tuple(value.shape)}".encode() + value.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def is_imagenet(self) -> bool:
@@ -101,6 +117,27 @@ class PretrainedWeights:
         return set(fitting)
 
 
+def has_other_attention(card: ClassifierCard, architecture: Architecture) -> bool:
+    """Whether a classifier has attention, and not the one of this architecture."""
+    own, wanted = Architecture.of(card.architecture), architecture
+    if own.attention == "none":
+        return False
+    return (own.attention, own.attention_patch, own.attention_heads) != (
+        wanted.attention,
+        wanted.attention_patch,
+        wanted.attention_heads,
+    )
+
+
+def _is_original(path: Path, network: str) -> bool:
+    """Whether a file is one that torchvision offers, by the hash in its address there."""
+    try:
+        known = [weights.url.rsplit("-", 1)[1].split(".")[0] for weights in get_model_weights(network)]
+    except ValueError:
+        return False
+    return sha256_file(path).startswith(tuple(known))
+
+
 def _as_grey(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """First kernels for grey images: those for three equal channels."""
     name = "backbone.conv1.weight"
@@ -125,7 +162,7 @@ def _in_file(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what unpickling raises depends on the damage
         raise DamageError(f"{path} is damaged, or no plain file of weights") from error
     if not isinstance(found, dict) or "conv1.weight" not in found or not all(map(torch.is_tensor, found.values())):
         raise InputError(f"{path}: a state dict of a torchvision ResNet is needed (conv1.weight, ..., fc.bias)")
@@ -147,7 +184,12 @@ def _downloaded(network: str) -> dict[str, Tensor]:
             map_location="cpu",
             model_dir=str(cache_home() / "torchvision"),
         )
-    except (URLError, OSError) as error:
+    except (RuntimeError, pickle.UnpicklingError) as error:  # another hash, or a damaged file from before
+        raise DamageError(
+            f"--pretrained {IMAGENET}: what was downloaded from {weights.url} is damaged; delete "
+            f"{cache_home() / 'torchvision'} and try again"
+        ) from error
+    except (URLError, OSError, HTTPException) as error:
         raise InputError(
             f"--pretrained {IMAGENET}: {weights.url} could not be downloaded ({error}). Download it elsewhere and name "
             "the file: --pretrained PATH.pth"

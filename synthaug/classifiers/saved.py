@@ -47,7 +47,7 @@ class ClassifierCard(BaseModel):
         preparation: From pixels to what it sees.
         recipe: How it was trained.
         split: What it was trained on, and what was held out.
-        synthetic: Names of the synthetic sets in its training.
+        synthetic: The synthetic sets in its training, and in those of the classifiers it began from.
         pretrained: Where its weights began; None for new ones.
         ancestors: Splits of the classifiers it began from.
         steps: Optimiser steps taken.

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from synthaug.classifiers.callbacks import VALIDATION_ACCURACY, callbacks_of
-from synthaug.classifiers.optimisers import make_optimiser, make_schedule
+from synthaug.classifiers.optimisers import make_optimiser, make_schedule, swa_start
 from synthaug.classifiers.recipes import PROGRESSIVE_SHARE, Recipe, accumulation
+from synthaug.classifiers.validation import CurvePoint, Validations
 from synthaug.core.errors import InputError
 from synthaug.core.losses import weighted_cross_entropy
 from synthaug.core.pixels import to_network
@@ -48,23 +46,6 @@ class LabelledBatch(Protocol):
     @property
     def weights(self) -> Float[Tensor, " n"]:
         """How much each image counts in the loss."""
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One validation during a training.
-
-    Attributes:
-        step: Optimiser steps done.
-        loss: Mean training loss since the last validation.
-        validation_accuracy: Share of validation images classified right.
-        seconds: Time spent training until then, without validations; it does not count when points are compared.
-    """
-
-    step: int
-    loss: float
-    validation_accuracy: float
-    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +80,8 @@ class ClassifierTask(pl.LightningModule):
 
     Attributes:
         learning_rate: Peak of the schedule.
+        images_seen: Training images so far.
+        latest_loss: Of the last batch, all of it where gradients are accumulated.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, steps: int, *, compiled: bool = False) -> None:
@@ -106,6 +89,7 @@ class ClassifierTask(pl.LightningModule):
         self.network = network
         self.learning_rate = recipe.learning_rate
         self.images_seen = 0
+        self.latest_loss = torch.zeros(())
         self._recipe = recipe
         self._steps = steps
         self._trained: Callable[[Tensor], Tensor] = torch.compile(network.forward) if compiled else network.forward
@@ -125,7 +109,8 @@ class ClassifierTask(pl.LightningModule):
         smoothing = self._recipe.label_smoothing
         loss = weighted_cross_entropy(self._trained(images), batch.targets, batch.weights, label_smoothing=smoothing)
         self.images_seen += len(images)
-        self._losses.append(loss.detach())
+        self.latest_loss = loss.detach()
+        self._losses.append(self.latest_loss)
         return loss
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> None:
@@ -164,58 +149,6 @@ def progressive_size(full: int, first_share: float, progress: float) -> int:
     return min(full, max(16, 4 * round(first_share * full / 4)))
 
 
-class _Validations(Callback):
-    """Notes every validation and keeps the latest weights that validate as well as any, within one standard error.
-
-    The highest of several noisy values is often noise: a small set ranks good weights at random, and those of the last
-    steps are the better ones (the rule is that of Breiman et al. 1984, section 3.4.3, for sizes of trees).
-    """
-
-    def __init__(self) -> None:
-        self.curve: list[CurvePoint] = []
-        self.kept_point = CurvePoint(0, float("nan"), -1.0)
-        self.kept_weights: dict[str, Tensor] = {}
-        self._enough = -1.0  # accuracy within one standard error of the highest
-        self.training_seconds = 0.0  # up to the last validation
-        self._started_at = self._paused_at = self._paused = 0.0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started_at = time.monotonic()
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.training_seconds = time.monotonic() - self._started_at - self._paused
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.loggers:  # a millisecond on a slow processor
-            pl_module.log("loss", outputs["loss"])
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit":  # else the training has ended
-            self.training_seconds = time.monotonic() - self._started_at - self._paused
-        self._paused_at = time.monotonic()
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._paused += time.monotonic() - self._paused_at
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        task = cast(ClassifierTask, pl_module)
-        accuracy, images = task.take_accuracy()
-        point = CurvePoint(trainer.global_step, task.take_loss(), accuracy, round(self.training_seconds, 3))
-        self.curve.append(point)
-        self._enough = max(self._enough, accuracy - standard_error(accuracy, images))
-        if accuracy >= self._enough:
-            self.kept_point = point
-            self.kept_weights = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
-
-
-def standard_error(accuracy: float, images: int) -> float:
-    """Of a share of so many images, as if two more were right and two wrong (Agresti and Coull 1998), so never 0."""
-    share = (accuracy * images + 2) / (images + 4)
-    return math.sqrt(share * (1 - share) / (images + 4))
-
-
 def train_classifier(
     network: nn.Module,
     datamodule: pl.LightningDataModule,
@@ -251,7 +184,8 @@ def train_classifier(
     """
     if recipe.steps is None:
         raise InputError("a recipe's steps depend on the number of images: give recipe.sized(images)")
-    steps, validations = recipe.steps, _Validations()
+    steps = recipe.steps
+    validations = Validations(swa_start(steps) if recipe.swa else None)
     task = ClassifierTask(network, recipe, steps, compiled=runtime.compiled)
     trainer = fit(
         task,

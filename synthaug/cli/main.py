@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
         build_app([verb] if verb in VERBS else VERBS)(arguments, prog_name="synthaug")
     except SystemExit as ended:  # Typer always exits: it explains bad usage and turns an interrupt into 130.
         if isinstance(ended.code, int) and ended.code in _ENDINGS and not shows_tracebacks:
-            advice = "finished parts are kept: run the same command again (train: with --resume auto)"
+            advice = "finished parts are kept: run the same command again (train: --resume auto; classify begins anew)"
             _complain(f"{_ENDINGS[ended.code]}; {advice}")
         raise
     except KeyboardInterrupt:  # while libraries were loading

@@ -7,13 +7,11 @@ import io
 import itertools
 import logging
 import math
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -27,10 +25,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from synthaug.core.errors import InputError, StorageError, TrainingError
 from synthaug.core.processes import launched_processes
 from synthaug.core.runtime import Runtime
+from synthaug.core.stopping import stoppable
 from synthaug.core.storage import atomic_file
-
-#: Steps between two times that processes training together ask each other whether to stop.
-_COMPARE_EVERY = 10
 
 
 class _Progress(Callback):
@@ -50,37 +46,6 @@ class _Progress(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.validated_at = trainer.global_step
-
-
-class _Stop(Callback):
-    """Ends a training between two steps, so that its state is whole: on a signal, or when this run's time is used up.
-
-    Processes that train together stop at the same step, the first at which one of them asked for it when they compare.
-    """
-
-    def __init__(self, max_time: float | None) -> None:
-        self.received: int | None = None
-        self._max_time = math.inf if max_time is None else max_time
-        self._started_at = 0.0
-
-    def receive(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started_at = time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        wants = self.received is not None or time.monotonic() - self._started_at >= self._max_time
-        if trainer.world_size > 1:
-            if trainer.global_step % _COMPARE_EVERY:
-                return
-            wants = trainer.strategy.reduce_boolean_decision(wants, all=False)
-        if wants:
-            trainer.should_stop = True
 
 
 class EndlessSteps(torch.utils.data.IterableDataset[int]):
@@ -166,28 +131,28 @@ class TrainingState(Callback):
         self._saved_at = time.monotonic()
 
 
-@contextlib.contextmanager
-def _signals(stop: _Stop) -> Iterator[None]:
-    try:
-        previous = {number: signal.signal(number, stop.receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # Only the main thread may set handlers; elsewhere the caller's stay in place.
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _together() -> DDPStrategy:
     # Only this environment leaves the launcher's variables as they are. Buffers are data here, the same everywhere:
     # they need not be sent at every step.
     return DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
 
 
-def _accumulating(factors: dict[int, int]) -> list[Callback]:
-    return [] if factors == {0: 1} else [GradientAccumulationScheduler(factors)]
+class _ValidationPace(Callback):
+    """Keeps as many steps between two validations when the number of batches in a step changes."""
+
+    def __init__(self, factors: dict[int, int], every: int) -> None:
+        self._factors, self._every = factors, every
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        factor = self._factors[max(epoch for epoch in self._factors if epoch <= trainer.current_epoch)]
+        trainer.val_check_batch = self._every * factor
+
+
+def _accumulating(factors: dict[int, int], validate_every: int | None) -> list[Callback]:
+    if factors == {0: 1}:
+        return []
+    pace = [] if validate_every is None else [_ValidationPace(factors, validate_every)]
+    return [GradientAccumulationScheduler(factors), *pace]
 
 
 @contextlib.contextmanager
@@ -202,7 +167,7 @@ def quiet_lightning() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _determinism_restored() -> Iterator[None]:
+def determinism_restored() -> Iterator[None]:
     """Lightning sets this for the whole process, and leaves it so."""
     before = torch.are_deterministic_algorithms_enabled()
     try:
@@ -261,9 +226,9 @@ def fit(
     """
     if steps < 1:
         raise InputError(f"at least one training step is needed, found {steps}")
-    stop, progress, factors = _Stop(max_time), _Progress(on_step), dict(accumulate or {0: 1})
+    progress, factors = _Progress(on_step), dict(accumulate or {0: 1})
     processes = launched_processes() if shares_batches else (1, 1)
-    with quiet_lightning(), _signals(stop), _determinism_restored():
+    with stoppable(max_time) as stop, quiet_lightning(), determinism_restored():
         trainer = pl.Trainer(
             accelerator=runtime.lightning_accelerator,
             devices=processes[0],
@@ -273,9 +238,15 @@ def fit(
             max_epochs=-1,
             max_steps=steps,
             check_val_every_n_epoch=None,
-            val_check_interval=None if validate_every is None else validate_every * max(factors.values()),
+            val_check_interval=None if validate_every is None else validate_every * factors[0],
             limit_val_batches=1.0 if validate_every else 0,
-            callbacks=[progress, stop, _StopOnNotANumber(), *_accumulating(factors), *(callbacks or [])],
+            callbacks=[
+                progress,
+                stop,
+                _StopOnNotANumber(),
+                *_accumulating(factors, validate_every),
+                *(callbacks or []),
+            ],
             gradient_clip_val=gradient_clip or None,
             deterministic=runtime.deterministic or None,
             logger=loggers or False,
@@ -287,21 +258,13 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=root,
         )
-        try:
-            trainer.fit(
-                module,
-                train_batches,
-                datamodule=datamodule,
-                ckpt_path=None if resume_from is None else str(resume_from),
-                weights_only=True,
-            )
-            if validate_every and progress.validated_at < trainer.global_step and stop.received is None:
-                trainer.validate(module, datamodule=datamodule, verbose=False)
-        except (SIGTERMException, SystemExit):  # Lightning exits with 1 after a second signal
-            if stop.received is None:
-                raise
-    if stop.received == signal.SIGINT:
-        raise KeyboardInterrupt
-    if stop.received == signal.SIGTERM:
-        raise SystemExit(143)
+        trainer.fit(
+            module,
+            train_batches,
+            datamodule=datamodule,
+            ckpt_path=None if resume_from is None else str(resume_from),
+            weights_only=True,
+        )
+        if validate_every and progress.validated_at < trainer.global_step and stop.received is None:
+            trainer.validate(module, datamodule=datamodule, verbose=False)
     return trainer

@@ -83,7 +83,10 @@ class Training(Generic[Task]):
 
     def _fit(self, task: Task, state: Path) -> None:
         request = self.request
-        with progress(f"training {self.resolved.model}", task.steps * task.images_per_step) as advance:
+        with (
+            loggers_in(request.out, request.logger) as loggers,
+            progress(f"training {self.resolved.model}", task.steps * task.images_per_step) as advance,
+        ):
             fit(
                 task,
                 torch.utils.data.DataLoader(EndlessSteps(), batch_size=None),
@@ -93,7 +96,7 @@ class Training(Generic[Task]):
                 on_step=lambda step: advance(step * task.images_per_step),
                 max_time=request.max_time,
                 callbacks=self._all_callbacks(task, state),
-                loggers=loggers_in(request.out, request.logger),
+                loggers=loggers,
                 resume_from=request.resume_from,
                 shares_batches=True,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 import time
@@ -10,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
+from lightning.pytorch.loggers import Logger
 from pydantic import Field
 from torch import Tensor
 
-from synthaug.classifiers.finder import find_learning_rate
+from synthaug.classifiers.finder import FoundLearningRate, find_learning_rate
 from synthaug.classifiers.networks import ImageClassifier
 from synthaug.classifiers.pretrained import PretrainedWeights
 from synthaug.classifiers.recipes import Recipe, recipe_settings
 from synthaug.classifiers.saved import CARD_NAME, ClassifierCard, PreparationRecord, weights_of, write_classifier
-from synthaug.classifiers.task import CurvePoint, TrainedClassifier, predict, train_classifier
+from synthaug.classifiers.task import TrainedClassifier, predict, train_classifier
+from synthaug.classifiers.validation import CurvePoint
 from synthaug.core.console import log, progress
 from synthaug.core.errors import InputError
-from synthaug.core.loggers import LoggerName, loggers_in
+from synthaug.core.loggers import LoggerName, check_logger, loggers_in
 from synthaug.core.runtime import Runtime, environment
 from synthaug.core.storage import check_folder, write_bytes
 from synthaug.data.datamodule import MixedDataModule
@@ -120,6 +123,9 @@ class _Inputs:
     def of(cls, config: ClassifyConfig) -> _Inputs:
         recipe, runtime = config.resolved_recipe(), config.runtime()
         mixture = config.mixture(recipe)
+        if config.out is None and config.logger != "auto":
+            raise InputError(f"--logger {config.logger} writes beside the classifier: give --out too")
+        check_logger(config.logger)
         if config.find_lr and config.learning_rate is not None:
             raise InputError("--find-lr finds what --learning-rate says: give one of them")
         if config.out is not None:
@@ -164,10 +170,13 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
         f"{len(splits.train.class_names)} classes, {recipe.steps} steps of {recipe.batch_size} on {runtime.device} in "
         f"{runtime.precision}"
     )
+    config.warn_of_preparation(inputs.pretrained, datamodule.preparation)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
+    found: FoundLearningRate | None = None
+    with tempfile.TemporaryDirectory() as scratch, _loggers(config) as loggers:
         if config.find_lr:
-            recipe = replace(recipe, learning_rate=_found_rate(config, inputs, network, Path(scratch)))
+            found = _found_rate(inputs, network, names, Path(scratch))
+            recipe = replace(recipe, learning_rate=found.chosen)
         with progress("classifying", recipe.steps or 0) as advance:
             trained = train_classifier(
                 network,
@@ -178,7 +187,7 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
                 on_step=advance,
                 pretrained=names,
                 max_time=config.max_time,
-                loggers=[] if config.out is None else loggers_in(config.out, config.logger),
+                loggers=loggers,
             )
     tested_at = time.monotonic()
     probabilities = predict(trained.network, splits.test.images, runtime, preparation=datamodule.preparation)
@@ -186,17 +195,22 @@ def classify(config: ClassifyConfig) -> ClassifyResult:
     result = _result(config.out, recipe, splits, trained, probabilities, (time.monotonic() - started, test_seconds))
     if config.out is not None:
         _save(config, replace(inputs, recipe=recipe), datamodule, network, result)
+        if found is not None:
+            write_bytes(config.out / "learning_rate.png", found.plot)
     return result
 
 
-def _found_rate(config: ClassifyConfig, inputs: _Inputs, network: ImageClassifier, root: Path) -> float:
-    """The learning rate that the finder chooses, on batches of its own; its plot goes beside the classifier."""
+def _loggers(config: ClassifyConfig) -> contextlib.AbstractContextManager[list[Logger]]:
+    return contextlib.nullcontext([]) if config.out is None else loggers_in(config.out, config.logger)
+
+
+def _found_rate(inputs: _Inputs, network: ImageClassifier, pretrained: set[str], root: Path) -> FoundLearningRate:
+    """The learning rate that the finder chooses, on batches of its own."""
     trial = MixedDataModule(inputs.splits, inputs.sets, inputs.mixture)
-    found = find_learning_rate(network, trial, inputs.recipe, runtime=inputs.runtime, root=root)
+    frozen = pretrained if inputs.recipe.freeze > 0 else ()
+    found = find_learning_rate(network, trial, inputs.recipe, runtime=inputs.runtime, root=root, frozen=frozen)
     log(f"learning rate {found.chosen:.3g}: where the loss fell most steeply of {len(found.rates)} rates")
-    if config.out is not None:
-        write_bytes(config.out / "learning_rate.png", found.plot)
-    return found.chosen
+    return found
 
 
 def _result(
@@ -245,7 +259,7 @@ def _save(
         preparation=PreparationRecord(**datamodule.preparation.settings()),
         recipe=recipe_settings(inputs.recipe),
         split=inputs.splits.record,
-        synthetic=tuple(map(str, config.synthetic)),
+        synthetic=(*map(str, config.synthetic), *(() if origin is None else origin.synthetic)),
         pretrained=None if pretrained is None else pretrained.name,
         ancestors=() if origin is None else (origin.split, *origin.ancestors),
         steps=result.steps,

@@ -10,21 +10,23 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from synthaug.classifiers.networks import AttentionName, ImageClassifier, build_network
-from synthaug.classifiers.pretrained import PretrainedWeights
+from synthaug.classifiers.pretrained import IMAGENET, PretrainedWeights
 from synthaug.classifiers.recipes import RECIPES, OptimiserName, Recipe, ScheduleName
 from synthaug.classifiers.resnet import StemName
-from synthaug.classifiers.saved import CARD_NAME
 from synthaug.classifiers.task import progressive_size
 from synthaug.core.console import log
 from synthaug.core.errors import InputError
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import derive_seed
 from synthaug.core.types import SplitRecord
+from synthaug.data.preparation import Preparation
 from synthaug.data.splits import Splits, leak
 from synthaug.workflows.config import DataConfig
 
 #: A number, or text like 0:1,10:4.
 _Factors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+#: Networks that torchvision has weights for.
+_OF_TORCHVISION = ("resnet18", "resnet34")
 #: Below this many pixels, a stem that divides by four leaves a network nothing to see.
 _LEAST_FOR_IMAGENET_STEM = 64
 
@@ -106,8 +108,16 @@ class RecipeConfig(DataConfig):
         if self.pretrained is None and self.freeze:
             raise InputError("--freeze is about pretrained weights: give --pretrained too")
         recipe = replace(recipe, **chosen)
-        if self.pretrained is not None and self.stem is None and self._is_torchvision():
-            recipe = replace(recipe, stem="imagenet")
+        if self.pretrained is not None and self._is_torchvision():
+            if not recipe.network.startswith(_OF_TORCHVISION):
+                raise InputError(
+                    f"--pretrained {self.pretrained}: there are weights for {' and '.join(_OF_TORCHVISION)}, "
+                    f"not for {recipe.network}; choose another --network"
+                )
+            recipe = recipe if self.stem is not None else replace(recipe, stem="imagenet")
+        for name in ("attention_patch", "attention_heads"):
+            if getattr(self, name) is not None and recipe.attention == "none":
+                raise InputError(f"--{name.replace('_', '-')} is about attention: give --attention graph or self too")
         recipe.check()
         return recipe
 
@@ -124,10 +134,15 @@ class RecipeConfig(DataConfig):
         if found.card is not None:
             for seen in (found.card.split, *found.card.ancestors):
                 self._check_origin(found.name, seen, splits.record)
-        elif recipe.stem == "imagenet" and self._seen_size(splits) < _LEAST_FOR_IMAGENET_STEM:
+        elif not found.is_known and not self.accept_init:
+            raise InputError(
+                f"--pretrained {found.name}: nothing shows what these weights were trained on, nor that it was no "
+                "validation or test image of this split. If you know that it was none, give --accept-init."
+            )
+        if recipe.stem == "imagenet" and self._seen_size(splits) < _LEAST_FOR_IMAGENET_STEM:
             log(
-                f"warning: the stem of ImageNet's networks leaves little of {self._seen_size(splits)} pixels; "
-                "give --input-size 128, or --stem small"
+                f"warning: the stem of ImageNet's networks leaves little of {self._seen_size(splits)} pixels; give "
+                "larger images, or --stem small"
             )
         return found
 
@@ -158,10 +173,22 @@ class RecipeConfig(DataConfig):
         return network, names
 
     def _is_torchvision(self) -> bool:
-        return self.pretrained is not None and not (Path(self.pretrained) / CARD_NAME).is_file()
+        """Whether the weights to begin with are ImageNet's, or a file."""
+        return self.pretrained == IMAGENET or (self.pretrained is not None and Path(self.pretrained).is_file())
 
     def _seen_size(self, splits: Splits) -> int:
         return getattr(self, "input_size", None) or splits.train.image_size
+
+    def warn_of_preparation(self, pretrained: PretrainedWeights | None, preparation: Preparation) -> None:
+        """Says so if pretrained weights have learned to see images otherwise than they are shown here."""
+        if pretrained is None or pretrained.card is None:
+            return
+        before = Preparation(**pretrained.card.preparation.model_dump())
+        if (before.mean is None) != (preparation.mean is None) or before.input_size != preparation.input_size:
+            log(
+                f"warning: {pretrained.name} was trained on images prepared otherwise ({before.settings()}) than here "
+                f"({preparation.settings()}); see --normalise and --input-size"
+            )
 
     def _check_origin(self, name: str, seen: SplitRecord, record: SplitRecord) -> None:
         if seen.source_fingerprint != record.source_fingerprint:

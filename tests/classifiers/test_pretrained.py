@@ -1,4 +1,7 @@
+import hashlib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import URLError
 
@@ -8,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import _api, resnet18
 
+from synthaug.classifiers import pretrained as pretrained_module
 from synthaug.classifiers.networks import Architecture, ImageClassifier, build_network
 from synthaug.classifiers.pretrained import PretrainedWeights
 from synthaug.core.errors import DamageError, InputError
@@ -98,6 +102,24 @@ def test_a_classifier_goes_on_where_it_was_and_new_attention_is_new(tmp_path: Pa
     assert names == set(trained.state_dict())
 
 
+@pytest.mark.parametrize("change", [{"attention": "self"}, {"attention_heads": 2}, {"attention_patch": 2}], ids=str)
+def test_attention_of_another_kind_is_left_behind_as_a_whole(change: dict[str, Any], tmp_path: Path) -> None:
+    graph = Architecture("resnet20", attention="graph")
+    trained = build_network(graph, channels=1, classes=10, seed=7).eval()
+    torch.nn.init.ones_(trained.attention.output.weight)
+    save(trained, graph, tmp_path)
+    other = replace(graph, **change)
+    network = build_network(other, channels=1, classes=10, seed=1).eval()
+    names = PretrainedWeights.find(str(tmp_path), other).load_into(network, tuple("0123456789"))
+    assert not any(name.startswith("attention.") for name in names)
+    images = torch.rand(3, 1, 16, 16)
+    with torch.no_grad():
+        plain = trained.head(trained.backbone(images).mean(dim=(2, 3)))
+        torch.testing.assert_close(network(images), plain)
+    same = build_network(graph, channels=1, classes=10, seed=1)
+    assert PretrainedWeights.find(str(tmp_path), graph).load_into(same, tuple("0123456789")) == set(same.state_dict())
+
+
 def test_the_head_of_other_classes_is_left_behind_even_if_there_are_as_many(tmp_path: Path) -> None:
     plain = Architecture("resnet20")
     save(build_network(plain, channels=1, classes=10, seed=7), plain, tmp_path)
@@ -110,10 +132,12 @@ def test_the_head_of_other_classes_is_left_behind_even_if_there_are_as_many(tmp_
     ("content", "kind", "complaint"),
     [
         (b"nonsense", DamageError, "is damaged, or no plain file of weights"),
+        (b"hello world", DamageError, "is damaged, or no plain file of weights"),
+        (b"\x80\x02.", DamageError, "is damaged, or no plain file of weights"),
         ({"model": {"conv1.weight": torch.zeros(1)}}, InputError, "a state dict of a torchvision ResNet is needed"),
         (print, DamageError, "is damaged, or no plain file of weights"),  # would run something
     ],
-    ids=["noise", "nested", "function"],
+    ids=["noise", "text", "empty pickle", "nested", "function"],
 )
 def test_files_that_hold_no_weights_are_refused(
     content: Any, kind: type[Exception], complaint: str, tmp_path: Path
@@ -147,6 +171,26 @@ def test_weights_are_downloaded_where_they_are_checked_and_nothing_is_run(
     assert "resnet18" in options["url"]
     assert options["check_hash"] is options["weights_only"] is True
     assert Path(options["model_dir"]).is_relative_to(tmp_path)
+
+
+def test_a_damaged_download_is_to_be_deleted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SYNTHAUG_HOME", str(tmp_path))
+
+    def fail(url: str, **_: Any) -> None:
+        raise RuntimeError("invalid hash value")
+
+    monkeypatch.setattr(_api, "load_state_dict_from_url", fail)
+    with pytest.raises(DamageError, match=rf"is damaged; delete {tmp_path}.* and try again"):
+        PretrainedWeights.find("imagenet", IMAGENET_LIKE)
+
+
+def test_files_are_known_by_their_hash(original: nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    torch.save(original.state_dict(), tmp_path / "weights.pth")
+    assert not PretrainedWeights.find(str(tmp_path / "weights.pth"), IMAGENET_LIKE).is_known
+    found = hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
+    offered = [SimpleNamespace(url=f"https://example.org/resnet18-{found[:8]}.pth")]
+    monkeypatch.setattr(pretrained_module, "get_model_weights", lambda _: offered)
+    assert PretrainedWeights.find(str(tmp_path / "weights.pth"), IMAGENET_LIKE).is_known
 
 
 def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

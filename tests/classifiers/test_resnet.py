@@ -36,7 +36,7 @@ def test_resnet20_halves_the_resolution_twice_and_doubles_the_channels() -> None
     assert shapes == [(16, 32, 32)] * 3 + [(32, 16, 16)] * 3 + [(64, 8, 8)] * 3
 
 
-@pytest.mark.parametrize("name", NETWORKS.names())
+@pytest.mark.parametrize("name", [name for name in NETWORKS.names() if name.startswith("resnet")])
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 8), (1, 32), (3, 32)])
 def test_stem_keeps_the_resolution_of_small_grey_and_rgb_images(name: str, channels: int, size: int) -> None:
     network = build(name, channels=channels, classes=7)
@@ -74,5 +74,7 @@ def test_images_of_a_batch_do_not_influence_each_other_in_evaluation() -> None:
 
 
 def test_unknown_network_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown network 'resnet99'; known: resnet18, resnet20, resnet34, resnet56"):
+    with pytest.raises(
+        InputError, match="unknown network 'resnet99'; known: cifarnet, resnet18, resnet20, resnet34, resnet56"
+    ):
         build("resnet99")

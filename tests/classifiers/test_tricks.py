@@ -65,6 +65,15 @@ def test_gradients_of_four_batches_are_that_of_one_of_four_times_the_size(
     torch.testing.assert_close(few.weight, many.weight)
 
 
+@pytest.mark.parametrize(("text", "count"), [("1", 8), ("0:1,100:4", 8), ("0:1,3:4", 8), ("4", 7), ("0:4,2:1", 8)])
+def test_validations_are_as_many_however_batches_are_accumulated(
+    text: str, count: int, digits_splits: Splits, tmp_path: Path
+) -> None:
+    _, trained, _ = train_linear(digits_splits, tmp_path, batch_size=16, steps=48, accumulate=text)
+    assert trained.curve[-1].step == 48
+    assert abs(len(trained.curve) - count) <= 1
+
+
 def test_accumulation_may_begin_later(digits_splits: Splits, tmp_path: Path) -> None:
     plain, _, _ = train_linear(digits_splits, tmp_path, batch_size=40, steps=5)  # an epoch of 200 images
     later, _, after = train_linear(digits_splits, tmp_path, batch_size=40, steps=7, accumulate="0:1,1:5")
@@ -106,6 +115,13 @@ def test_averages_are_what_is_validated_and_training_goes_on_without_them(
         assert torch.equal(one, other)
     assert plain.curve != averaged.curve
     assert [point.loss for point in plain.curve] == [point.loss for point in averaged.curve]
+
+
+def test_weights_from_before_the_averaging_are_not_kept(four_to_validate: Splits, tmp_path: Path) -> None:
+    script = [0, 1, 4, 4, 4, 4, 4, 2, 2]  # the best are those of the first six steps
+    assert train(Scripted(script), four_to_validate, tmp_path).best_step == 6
+    averaged = train(Scripted(script), four_to_validate, tmp_path, replace(RECIPE, swa=0.1))
+    assert averaged.best_step > 6
 
 
 def test_nothing_is_averaged_before_its_time(digits_splits: Splits, tmp_path: Path) -> None:
@@ -222,6 +238,34 @@ def test_a_progressive_training_sees_small_images_first(digits_splits: Splits, t
     assert network.seen == [16] * 6 + [32] * 4
 
 
+def test_a_training_ends_when_its_time_is_up(digits_splits: Splits, tmp_path: Path) -> None:
+    data, recipe = MixedDataModule(digits_splits, mixture=Mixture(batch_size=16)), replace(RECIPE, steps=100_000)
+    trained = train_classifier(Linear(), data, recipe, runtime=CPU, root=tmp_path, on_step=lambda _: None, max_time=0.3)
+    assert 0 < trained.steps < 100_000
+    assert trained.best_step == trained.curve[-1].step == trained.steps
+
+
+def test_compiled_trainings_go_through_what_the_compiler_gives(
+    digits_splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bool] = []
+
+    def pretend(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def compiled(images: Tensor) -> Tensor:
+            calls.append(True)
+            return function(images)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", pretend)
+    data, runtime = (
+        MixedDataModule(digits_splits, mixture=Mixture(batch_size=16)),
+        Runtime("cpu", "fp32", compiled=True),
+    )
+    train_classifier(Linear(), data, RECIPE, runtime=runtime, root=tmp_path, on_step=lambda _: None)
+    assert len(calls) == RECIPE.steps
+
+
 def test_images_seen_in_a_second_are_those_of_the_steps(digits_splits: Splits, tmp_path: Path) -> None:
     _, trained, _ = train_linear(digits_splits, tmp_path, batch_size=8, accumulate="2", steps=10)
     seconds = trained.curve[-1].seconds
@@ -231,15 +275,18 @@ def test_images_seen_in_a_second_are_those_of_the_steps(digits_splits: Splits, t
 
 def test_metrics_and_learning_rates_are_logged(digits_splits: Splits, tmp_path: Path) -> None:
     data = MixedDataModule(digits_splits, mixture=Mixture(batch_size=16))
-    loggers = loggers_in(tmp_path, "csv")
-    recipe = replace(RECIPE, steps=40)
-    train_classifier(Linear(), data, recipe, runtime=CPU, root=tmp_path, on_step=print, loggers=loggers)
+    recipe = replace(RECIPE, steps=40, accumulate="2")
+    with loggers_in(tmp_path, "csv") as loggers:
+        trained = train_classifier(
+            Linear(), data, recipe, runtime=CPU, root=tmp_path, on_step=lambda _: None, loggers=loggers
+        )
     [file] = tmp_path.glob("logs/*/metrics.csv")
     with file.open(newline="") as rows:
         logged = list(csv.DictReader(rows))
     [rate] = [name for name in logged[0] if name.startswith("lr-")]
     rates = [float(row[rate]) for row in logged if row[rate]]
-    assert len(rates) == 4
+    assert len(set(rates)) == 4
     assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.1)
-    assert sum(bool(row["validation_accuracy"]) for row in logged) == 8
-    assert any(row["loss"] for row in logged)
+    assert sum(bool(row["validation_accuracy"]) for row in logged) == len(trained.curve)
+    losses = [float(row["loss"]) for row in logged if row["loss"]]
+    assert losses[0] == pytest.approx(trained.curve[0].loss, rel=0.3)  # and not half of it

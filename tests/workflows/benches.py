@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthaug.classifiers.task import CurvePoint
+from synthaug.classifiers.validation import CurvePoint
 from synthaug.core.folders import folder_at
 from synthaug.core.types import SplitRecord
 from synthaug.data.sources import load_source

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from synthaug.classifiers.task import CurvePoint
+from synthaug.classifiers.validation import CurvePoint
 from synthaug.core.pixels import encode_png
 from synthaug.metrics.agreement import Agreement
 from synthaug.workflows.bench import BenchConfig, BenchSummary

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from synthaug.classifiers.task import CurvePoint, TrainedClassifier
+from synthaug.classifiers.task import TrainedClassifier
+from synthaug.classifiers.validation import CurvePoint
 from synthaug.core.errors import DamageError, InputError
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.sources import load_source

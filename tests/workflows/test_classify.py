@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from synthaug.classifiers.networks import build_network
-from synthaug.classifiers.task import CurvePoint, TrainedClassifier, predict, train_classifier
+from synthaug.classifiers.task import TrainedClassifier, predict, train_classifier
+from synthaug.classifiers.validation import CurvePoint
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.runtime import Runtime
 from synthaug.data.datamodule import MixedDataModule

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,7 @@ from tests.workflows.test_classify import figures, settings
         {"network": "resnet20"},
         {"network": "resnet20", "attention": "self", "attention_patch": 2, "attention_heads": 2},
         {"attention": "graph"},
-        {"optimiser": "muon", "learning_rate": 0.03},
+        {"optimiser": "sgd", "learning_rate": 0.1},
         {"schedule": "cosine"},
         {"weight_decay": 0.1},
         {"label_smoothing": 0.2},
@@ -48,12 +52,17 @@ from tests.workflows.test_classify import figures, settings
 def test_every_flag_changes_the_training_and_is_kept_with_the_classifier(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    plain = classify(settings(steps=8))
-    changed = classify(settings(out=tmp_path / "out", logger="csv", **{"steps": 8, **change}))
-    assert figures(changed) != figures(plain)
+    plain = classify(settings(out=tmp_path / "plain", logger="csv", steps=8))
+    changed = classify(settings(out=tmp_path / "out", logger="csv", steps=8, **change))
+    assert figures(changed) != figures(plain) or weights_in(tmp_path / "out") != weights_in(tmp_path / "plain")
     saved = read_classifier(tmp_path / "out")[1].recipe
     for name, value in change.items():
         assert saved[name] == value
+
+
+def weights_in(folder: Path) -> str:
+    """The hash of a classifier's weights."""
+    return read_classifier(folder)[1].weights_sha256
 
 
 def test_early_stopping_and_length_in_epochs(digits_splits: Splits) -> None:
@@ -86,14 +95,6 @@ def test_metrics_are_logged_beside_the_classifier(tmp_path: Path) -> None:
     assert list((tmp_path / "out").glob("tensorboard/*/events*"))
 
 
-def test_weights_and_biases_works_without_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    classify(settings(out=tmp_path / "out", logger="wandb"))
-    assert list((tmp_path / "out").glob("wandb/offline-run-*/*.wandb"))
-
-
 def test_a_found_learning_rate_is_used_and_shown(tmp_path: Path) -> None:
     result = classify(settings(out=tmp_path / "out", find_lr=True, batch_size=16, network="cifarnet", logger="csv"))
     assert result.learning_rate != settings().resolved_recipe().learning_rate
@@ -102,6 +103,48 @@ def test_a_found_learning_rate_is_used_and_shown(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("classifier.json", "classifier.safetensors", "config.yaml", "confusion.png", "learning_rate.png", "logs"),
     }
+
+
+def test_every_training_has_a_log_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("first", "second"):
+        classify(settings(out=tmp_path / name, logger="wandb"))
+        assert list((tmp_path / name).glob("wandb/offline-run-*/*.wandb")), name
+
+
+def test_without_an_account_it_is_said_what_to_do(tmp_path: Path) -> None:
+    words = [
+        "classify",
+        "--data",
+        "digits",
+        "--per-class-real",
+        "20",
+        "--steps",
+        "1",
+        "--logger",
+        "wandb",
+        "--out",
+        "o",
+    ]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    away = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "PYTHONPATH": str(Path.cwd())}  # no account there
+    answer = subprocess.run(  # in a process of its own, as its settings hold for the whole of one
+        [sys.executable, "-m", "synthaug", *words],
+        check=False,
+        cwd=tmp_path,
+        env={**kept, **away},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert "WANDB_MODE=offline" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_fast_is_accurate_on_digits() -> None:
+    config = ClassifyConfig.resolve({"data": "digits", "recipe": "fast", "device": "cpu", "precision": "fp32"})
+    assert classify(config).test.overall >= 0.985
 
 
 def test_an_interrupted_training_may_be_repeated_and_a_finished_one_is_kept(
@@ -126,6 +169,8 @@ def test_an_interrupted_training_may_be_repeated_and_a_finished_one_is_kept(
         ({"epochs": 1}, "--steps and --epochs both say how long to train"),
         ({"freeze": 0.5}, "--freeze is about pretrained weights: give --pretrained too"),
         ({"find_lr": True, "learning_rate": 0.1}, "give one of them"),
+        ({"attention_heads": 2}, "--attention-heads is about attention"),
+        ({"logger": "tensorboard"}, "writes beside the classifier: give --out too"),
         ({"accumulate": "1:2"}, "--accumulate needs a number for epoch 0"),
         ({"attention": "graph", "attention_heads": 5}, "heads"),
         ({"attention": "graph", "attention_patch": 2}, "patches of size 2 need maps .*, found 1x1"),
@@ -193,6 +238,9 @@ def test_weights_of_other_images_have_to_be_accepted(tmp_path: Path, digits_spli
 def test_weights_of_imagenet_see_images_by_its_statistics(tmp_path: Path) -> None:
     torch.save(resnet18(num_classes=1000).state_dict(), tmp_path / "weights.pth")
     few = {"network": "resnet18", "pretrained": str(tmp_path / "weights.pth"), "input_size": 33, "steps": 1}
+    with pytest.raises(InputError, match="nothing shows what these weights were trained on"):
+        plan_classification(settings(**few))
+    few["accept_init"] = True
     classify(settings(out=tmp_path / "out", logger="csv", **few))
     card = read_classifier(tmp_path / "out")[1]
     assert card.architecture["stem"] == "imagenet"
@@ -212,6 +260,8 @@ def test_a_bench_takes_the_same_flags(digits_splits: Splits, tmp_path: Path) -> 
     summary = bench(benches.settings(made, tmp_path / "out", **tricks))
     for name, value in tricks.items():
         assert summary.settings["recipe"][name] == value
+    plain = bench(benches.settings(made, tmp_path / "plain"))
+    assert [arm.curve for arm in summary.arms] != [arm.curve for arm in plain.arms]
 
 
 def test_arms_of_a_bench_may_begin_with_pretrained_weights(tmp_path: Path) -> None:
@@ -227,3 +277,20 @@ def test_arms_of_a_bench_may_begin_with_pretrained_weights(tmp_path: Path) -> No
     with pytest.raises(InputError, match="it saw 200 real training images"):
         bench(benches.settings(made, tmp_path / "refused", pretrained=str(tmp_path / "saw")))
     assert json.loads((tmp_path / "begun" / "settings.json").read_text())["pretrained"] == str(tmp_path / "good")
+    shutil.rmtree(tmp_path / "good")
+    classify(settings(out=tmp_path / "good", per_class_real=5, seed=1, logger="csv"))  # another one at the same place
+    with pytest.raises(InputError, match="pretrained_sha256"):
+        bench(benches.settings(made, tmp_path / "begun", **few, pretrained=str(tmp_path / "good"), seeds=2))
+
+
+def test_no_arm_begins_with_weights_that_saw_synthetic_images(tmp_path: Path) -> None:
+    splits = make_splits(load_source("digits"), per_class_real=5)
+    made = benches.noise_set(tmp_path / "set", splits.record)
+    few = {"per_class_real": 5, "logger": "csv"}
+    classify(settings(out=tmp_path / "mixed", synthetic=str(made), **few))
+    classify(settings(out=tmp_path / "after", pretrained=str(tmp_path / "mixed"), **few))
+    for name in ("mixed", "after"):
+        with pytest.raises(
+            InputError, match="was trained on synthetic images .* give a classifier of real images only"
+        ):
+            bench(benches.settings(made, tmp_path / "out", pretrained=str(tmp_path / name)))

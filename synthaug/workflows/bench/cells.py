@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from synthaug.classifiers.networks import ImageClassifier
 from synthaug.classifiers.recipes import Recipe
-from synthaug.classifiers.task import CurvePoint, predict, train_classifier
+from synthaug.classifiers.task import predict, train_classifier
+from synthaug.classifiers.validation import CurvePoint
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import derive_seed
 from synthaug.core.types import LabelledImages

@@ -84,6 +84,11 @@ class _Study:
         splits = config.splits()
         recipe = recipe.sized(len(splits.train))
         pretrained = config.pretrained_weights(recipe, splits)
+        if pretrained is not None and pretrained.card is not None and pretrained.card.synthetic:
+            raise InputError(
+                f"--pretrained {pretrained.name} was trained on synthetic images ({pretrained.card.synthetic[0]}), so "
+                "its real arms would have seen some; give a classifier of real images only"
+            )
         sets = open_sets(config.synthetic, splits, accepts_init=config.accept_init)
         synthetic = {one.name: one.images for one in sets}
         inputs = CellInputs(
@@ -104,13 +109,17 @@ class _Study:
             "synthetic_fraction": config.synthetic_fraction,
             "recipe": recipe_settings(recipe),
             "pretrained": config.pretrained,
+            "pretrained_sha256": None if pretrained is None else pretrained.sha256(),
             "first_seed": config.seed,
             "device": inputs.runtime.device,
             "precision": inputs.runtime.precision,
+            "compiled": inputs.runtime.compiled,
+            "deterministic": inputs.runtime.deterministic,
         }
         arms = arms_of(list(synthetic))
         for arm in arms:
-            inputs.datamodule(arm, config.seed)  # refuses now what could not be mixed later
+            data = inputs.datamodule(arm, config.seed)  # refuses now what could not be mixed later
+        config.warn_of_preparation(pretrained, data.preparation)
         pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in arms]
         return cls(inputs, sets, arms, settings, pairs, _read_done(config.out, settings, pairs))
 
