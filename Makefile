@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/synthaug demo --out demo
 
 test: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

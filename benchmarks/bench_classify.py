@@ -1,10 +1,12 @@
 """Training of classifiers: steps against a plain torchvision and Lightning loop, and accuracy by the time spent.
 
     python benchmarks/bench_classify.py speed --images cifar10/train
+    python benchmarks/bench_classify.py digits --seeds 5
     python benchmarks/bench_classify.py time --data imagefolder:cifar10 --name "CIFAR-10 (JPEG q75)" --minutes 12
 
 `speed` trains the same networks for some steps with both loops in turn, in one process, and writes
-results/bench_classify_speed.json. `time` trains the recipe `fast`, then others for as long, and writes
+results/bench_classify_speed.json. `digits` is `synthaug classify --data digits --recipe fast` with several seeds, and
+writes results/bench_classify_digits.json. `time` trains the recipe `fast`, then others for as long, and writes
 results/bench_classify_time.json and a plot.
 """
 
@@ -14,6 +16,7 @@ import argparse
 import contextlib
 import io
 import logging
+import statistics
 import tempfile
 import time
 import warnings
@@ -44,6 +47,7 @@ from synthaug.data.mixture import Mixture
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 from synthaug.metrics.agreement import agreement
+from synthaug.workflows.classify import ClassifyConfig, classify
 
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -170,6 +174,25 @@ def speed(options: argparse.Namespace) -> None:
     write_result("bench_classify_speed", method, figures, runs)
 
 
+def digits(options: argparse.Namespace) -> None:
+    """Accuracy and time of `fast` on digits."""
+    results = [classify(ClassifyConfig(data="digits", recipe="fast", seed=seed)) for seed in range(options.seeds)]
+    accuracies = [100 * result.test.overall for result in results]
+    figures = {
+        "seeds": options.seeds,
+        "test_accuracy_percent": round(statistics.mean(accuracies), 3),
+        "lowest_test_accuracy_percent": round(min(accuracies), 3),
+        "seconds": statistics.median(result.seconds for result in results),
+        "training_images_per_second": statistics.median(result.training_images_per_second for result in results),
+        "calibration_error": round(statistics.mean(result.calibration_error for result in results), 4),
+    }
+    method = (
+        "`synthaug classify --data digits --recipe fast`, all training images; training and test, without start-up."
+    )
+    runs = [{"seed": seed, "test_accuracy_percent": accuracy} for seed, accuracy in enumerate(accuracies)]
+    write_result("bench_classify_digits", method, figures, runs)
+
+
 @dataclass(frozen=True)
 class Contender:
     """A recipe in the comparison by time, with the number of epochs that its schedule is made for."""
@@ -262,6 +285,7 @@ def main() -> None:
     first.add_argument("--batch-size", type=int, default=64)
     first.add_argument("--steps", type=int, default=8, help="of ResNet-18; the others take more")
     first.add_argument("--rounds", type=int, default=3)
+    parts.add_parser("digits").add_argument("--seeds", type=int, default=5)
     second = parts.add_parser("time")
     second.add_argument("--data", required=True, help="SPEC of CIFAR-10: cifar10 or imagefolder:PATH")
     second.add_argument("--name", required=True, help="what to call the images, for example CIFAR-10 (JPEG q75)")
@@ -271,7 +295,7 @@ def main() -> None:
     second.add_argument("--thin", type=int, default=5, help="validate on every so manieth image")
     second.add_argument("--skip", nargs="*", default=[])
     options = parser.parse_args()
-    speed(options) if options.part == "speed" else by_time(options)
+    {"speed": speed, "digits": digits, "time": by_time}[options.part](options)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from synthaug.shards.manifest import write_plan
 from synthaug.shards.plan import GeneratorRecord, ImageFormat, SetPlan
 from synthaug.shards.writer import encode_images, write_shard
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, torch.get_num_threads()))
 # The same examples every time, and no judgement of how long one takes.
 settings.register_profile("synthaug", deadline=None, derandomize=True, database=None)
 settings.load_profile("synthaug")

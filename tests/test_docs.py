@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.classifiers.recipes import RECIPES
 from synthaug.workflows.checkpoints import packaged_checkpoints
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,16 @@ def load_script(name: str):
 )
 def test_document_is_what_the_results_give(path: Path) -> None:
     assert load_script("render_docs").rendered()[path] == path.read_text(encoding="utf-8")
+
+
+def test_what_is_expected_of_fast_was_measured() -> None:
+    digits, photographs = (load_script("render_docs").result(f"bench_classify_{name}") for name in ("digits", "time"))
+    accuracy = photographs["figures"]["fast_test_accuracy_percent"]
+    minutes, epochs = photographs["figures"]["fast_training_seconds"] / 60, photographs["figures"]["fast_epochs"]
+    expected = RECIPES.get("fast").expected
+    assert f"digits: {digits['figures']['test_accuracy_percent']:.0f} % in half a minute" in expected
+    assert digits["figures"]["seconds"] < 30
+    assert f"{accuracy:.0f} % after {epochs:.0f} of its epochs, {minutes:.0f} minutes" in expected
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:

@@ -152,6 +152,8 @@ RECIPES: Registry[Recipe] = Registry(
             "a small network, seconds on digits and minutes on CIFAR-10 with two CPU cores",
             network="cifarnet", batch_size=64, optimiser="muon", learning_rate=0.03, weight_decay=1e-3,
             epochs=10.0, least_steps=400, schedule="linear", label_smoothing=0.1, progressive=0.625,
+            expected="digits: 99 % in half a minute; CIFAR-10 (JPEG q75): 81 % after 6 of its epochs, 6 minutes of two "
+            "processors without bfloat16",
         ),
         "survey-50": Recipe(
             "ResNet-18, 50 epochs, as in a survey of techniques for image classification; a GPU",
