@@ -277,6 +277,6 @@ def test_plan_counts_the_images_and_trains_nothing(
 ) -> None:
     plan = plan_classification(settings(synthetic=digits_set, out=tmp_path / "out"))
     assert (plan.train, plan.synthetic, plan.test) == (200, 40, len(digits_splits.test))
-    assert (plan.recipe["steps"], plan.recipe["batch_size"], plan.recipe["network"]) == (3, 8, "resnet20")
+    assert (plan.recipe["steps"], plan.recipe["batch_size"], plan.recipe["network"]) == (3, 8, "cifarnet")
     assert mixed_in == []
     assert not (tmp_path / "out").exists()
