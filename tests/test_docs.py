@@ -40,7 +40,7 @@ def test_what_is_expected_of_fast_was_measured() -> None:
     expected = RECIPES.get("fast").expected
     assert f"digits: {digits['figures']['lowest_test_accuracy_percent']:.0f} % in half a minute" in expected
     assert digits["figures"]["seconds"] < 30
-    assert f"{accuracy:.0f} % after {epochs:.0f} of its epochs, {minutes:.0f} minutes" in expected
+    assert f"{accuracy:.0f} % with --epochs {epochs:.0f}, in {minutes:.0f} minutes" in expected
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:

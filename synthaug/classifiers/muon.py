@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are made orthogonal before they are applied (Jordan et al. 2024).
 
-torch's and timm's compute in bfloat16 only, which processors without such instructions take ten times as long for as in
-float32; and torch's takes no kernels of convolutions.
+torch's and timm's compute in bfloat16 only, which processors without such instructions have to imitate; and torch's
+takes no kernels of convolutions.
 """
 
 from __future__ import annotations

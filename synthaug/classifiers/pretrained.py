@@ -119,7 +119,7 @@ class PretrainedWeights:
 
 def has_other_attention(card: ClassifierCard, architecture: Architecture) -> bool:
     """Whether a classifier has attention, and not the one of this architecture."""
-    own, wanted = Architecture.of(card.architecture), architecture
+    own, wanted = card.architecture, architecture
     if own.attention == "none":
         return False
     return (own.attention, own.attention_patch, own.attention_heads) != (

@@ -59,7 +59,7 @@ class ClassifierCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    architecture: dict[str, Any]
+    architecture: Architecture
     class_names: tuple[str, ...]
     channels: int
     image_size: int
@@ -107,9 +107,7 @@ def read_classifier(folder: Path) -> tuple[ImageClassifier, ClassifierCard]:
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
         raise DamageError(f"{folder / WEIGHTS_NAME} is damaged: its sha256 is not the one in {CARD_NAME}")
     try:
-        network = build_network(
-            Architecture.of(card.architecture), channels=card.channels, classes=len(card.class_names), seed=0
-        )
+        network = build_network(card.architecture, channels=card.channels, classes=len(card.class_names), seed=0)
         network.load_state_dict(load(data))
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise DamageError(f"{folder}: {CARD_NAME} and {WEIGHTS_NAME} are not of one classifier") from error

@@ -45,8 +45,8 @@ class Validated(Protocol):
 class Validations(Callback):
     """Notes every validation and keeps the latest weights that validate as well as any, within one standard error.
 
-    The highest of several noisy values is often noise: a small set ranks good weights at random, and those of the last
-    steps are the better ones (the rule is that of Breiman et al. 1984, section 3.4.3, for sizes of trees).
+    The highest of several noisy values is partly noise, and schedules end where weights move least (the rule is that of
+    Breiman et al. 1984, section 3.4.3, for sizes of trees).
 
     Args:
         averages_from: Step after which weights are averaged; then no others will do.

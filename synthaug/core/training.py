@@ -140,18 +140,17 @@ def _together() -> DDPStrategy:
 class _ValidationPace(Callback):
     """Keeps as many steps between two validations when the number of batches in a step changes."""
 
-    def __init__(self, factors: dict[int, int], every: int) -> None:
-        self._factors, self._every = factors, every
+    def __init__(self, every: int) -> None:
+        self._every = every
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        factor = self._factors[max(epoch for epoch in self._factors if epoch <= trainer.current_epoch)]
-        trainer.val_check_batch = self._every * factor
+        trainer.val_check_batch = self._every * trainer.accumulate_grad_batches  # which the scheduler has just set
 
 
 def _accumulating(factors: dict[int, int], validate_every: int | None) -> list[Callback]:
     if factors == {0: 1}:
         return []
-    pace = [] if validate_every is None else [_ValidationPace(factors, validate_every)]
+    pace = [] if validate_every is None else [_ValidationPace(validate_every)]
     return [GradientAccumulationScheduler(factors), *pace]
 
 

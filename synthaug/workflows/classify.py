@@ -252,7 +252,7 @@ def _save(
     origin = None if pretrained is None else pretrained.card
     weights = weights_of(network)
     card = ClassifierCard(
-        architecture=inputs.recipe.architecture.settings(),
+        architecture=inputs.recipe.architecture,
         class_names=train.class_names,
         channels=train.channels,
         image_size=train.image_size,

@@ -81,7 +81,11 @@ class RecipeConfig(DataConfig):
     )
     validations: int | None = Field(None, description="Validations over the whole training.")
     deterministic: bool = Field(False, description="Refuse operations that are not repeatable bit by bit on a GPU.")
-    compile: bool = Field(False, description="Compile the network first (torch.compile): pays in long trainings.")
+    compile: bool = Field(
+        False,
+        description="Compile the network first (torch.compile), which takes a minute; whether it pays depends on the "
+        "machine.",
+    )
     accept_init: bool = Field(
         False,
         description="Accept a generator, or a classifier given as --pretrained, that began with other images, known to "
@@ -109,7 +113,7 @@ class RecipeConfig(DataConfig):
             raise InputError("--freeze is about pretrained weights: give --pretrained too")
         recipe = replace(recipe, **chosen)
         if self.pretrained is not None and self._is_torchvision():
-            if not recipe.network.startswith(_OF_TORCHVISION):
+            if recipe.network not in _OF_TORCHVISION:
                 raise InputError(
                     f"--pretrained {self.pretrained}: there are weights for {' and '.join(_OF_TORCHVISION)}, "
                     f"not for {recipe.network}; choose another --network"

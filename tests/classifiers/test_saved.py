@@ -46,6 +46,10 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
         (tmp_path / CARD_NAME).write_text(json.dumps({**card, **change}))
         with pytest.raises(DamageError, match="not of one classifier"):
             read_classifier(tmp_path)
+    for strange in ({"attention_heads": "many"}, {"stem": "huge"}):
+        (tmp_path / CARD_NAME).write_text(json.dumps({**card, "architecture": {**card["architecture"], **strange}}))
+        with pytest.raises(DamageError, match="damaged or of another version"):
+            read_classifier(tmp_path)
     (tmp_path / CARD_NAME).write_text("{")
     with pytest.raises(DamageError, match="damaged or of another version"):
         read_classifier(tmp_path)

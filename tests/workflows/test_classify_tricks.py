@@ -243,7 +243,7 @@ def test_weights_of_imagenet_see_images_by_its_statistics(tmp_path: Path) -> Non
     few["accept_init"] = True
     classify(settings(out=tmp_path / "out", logger="csv", **few))
     card = read_classifier(tmp_path / "out")[1]
-    assert card.architecture["stem"] == "imagenet"
+    assert card.architecture.stem == "imagenet"
     assert card.preparation.mean == pytest.approx([(123.675 + 116.28 + 103.53) / 3])
     assert card.preparation.input_size == 33
     classify(settings(out=tmp_path / "own", logger="csv", **few, normalise=False))

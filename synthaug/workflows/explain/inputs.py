@@ -81,11 +81,11 @@ class Subject:
     def facts(self, folder: Path) -> ClassifierFacts:
         """What the page says of it."""
         card, architecture = self.card, self.card.architecture
-        attention = "" if architecture["attention"] == "none" else f" with {architecture['attention']} attention"
+        attention = "" if architecture.attention == "none" else f" with {architecture.attention} attention"
         return ClassifierFacts(
             name=self.name,
             folder=str(folder),
-            network=f"{architecture['network']}{attention}",
+            network=f"{architecture.network}{attention}",
             steps=card.steps,
             train=sum(card.split.class_counts),
             synthetic=card.synthetic,
