@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ from synthaug.core.seeding import generator_for
 from synthaug.core.types import LabelledImages, SplitRecord
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
+from synthaug.shards.curation import CurationRecord, FilterRecord, JudgeRecord, Scores
 from synthaug.shards.finish import finish_set
-from synthaug.shards.manifest import write_plan
+from synthaug.shards.index import set_key
+from synthaug.shards.manifest import Manifest, write_plan
 from synthaug.shards.plan import GeneratorRecord, ImageFormat, SetPlan
+from synthaug.shards.select import write_selection
 from synthaug.shards.writer import encode_images, write_shard
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, torch.get_num_threads()))
@@ -136,6 +139,53 @@ def write_shard_set(
         records[shard.number] = write_shard(folder_at(folder), shard, encode_images(pixels, plan.image_format))
     assert not finish_set(folder_at(folder), plan, records)
     return folder
+
+
+def write_curated_set(
+    folder: Path,
+    source: Path,
+    positions: Sequence[int],
+    *,
+    scores: Sequence[Scores] | None = None,
+    split: SplitRecord | None = None,
+    ancestors: tuple[SplitRecord, ...] = (),
+) -> Path:
+    """A finished set of some samples of another one; `split` and `ancestors` say what its judge learned from."""
+    plan = Manifest.read(source).plan
+    curation = curation_of(source, positions, split=split, ancestors=ancestors)
+    write_selection(
+        folder_at(folder),
+        source,
+        plan.selected(positions, curation),
+        positions,
+        [Scores(label_confidence=position / 8) for position in range(len(positions))] if scores is None else scores,
+    )
+    return folder
+
+
+def curation_of(
+    source: Path,
+    positions: Sequence[int],
+    *,
+    split: SplitRecord | None = None,
+    ancestors: tuple[SplitRecord, ...] = (),
+) -> CurationRecord:
+    """How the samples at `positions` of a set were chosen: by one filter, and a judge that nobody trained."""
+    manifest = Manifest.read(source)
+    plan = manifest.plan
+    judge = JudgeRecord(
+        network="resnet20",
+        weights_sha256="5" * 64,
+        steps=400,
+        validation_accuracy=0.975,
+        split=plan.generator.split if split is None else split,
+        ancestors=ancestors,
+    )
+    removed = list(plan.class_counts().values())
+    for position in positions:
+        removed[plan.sample(position)[0]] -= 1
+    filters = (FilterRecord(name="confidence", value="0.2", removed=tuple(removed)),)
+    return CurationRecord(source=set_key(manifest), filters=filters, judge=judge)
 
 
 def plan_of(

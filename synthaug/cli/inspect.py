@@ -32,6 +32,10 @@ def _show(result: InspectResult) -> str:
             f"sampler: {plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, {plan.precision}, "
             f"seed {plan.seed}, batches of {plan.batch_size}",
         ]
+        if plan.is_curated:
+            lines.append(f"curated: {plan.sample_count} of {plan.drawn_count} images kept")
+        for curation in plan.curations:
+            lines += [f"curation: {curation.summary}", f"judged by: {curation.judge.summary}"]
     if result.grid is not None:
         lines.append(f"picture: {result.grid}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from synthaug.shards.manifest import Manifest
+from synthaug.shards.plan import SetPlan
 
 #: The Hub's names of sizes, each with the count it ends before.
 _SIZES = (
@@ -98,11 +99,15 @@ def _front_matter(title: str, count: int, files: str, tags: list[str], manifest:
 def _summary(manifest: Manifest) -> str:
     plan = manifest.plan
     size = plan.generator.image_size
-    drawn = [plan.class_names[label] for label in plan.classes]
-    names = ", ".join(drawn[:_SHOWN_CLASSES]) + (" and more" if len(drawn) > _SHOWN_CLASSES else "")
+    counts = plan.label_counts()
+    left = [name for name, count in zip(plan.class_names, counts, strict=True) if count]
+    names = ", ".join(left[:_SHOWN_CLASSES]) + (" and more" if len(left) > _SHOWN_CLASSES else "")
+    fewest, most = min(filter(None, counts)), max(counts)
+    amount = f"{most}" if fewest == most else f"{fewest} to {most}"
+    kept = f" They are what was kept of {plan.drawn_count}." if plan.is_curated else ""
     return (
-        f"{manifest.sample_count} images of {size}x{size} pixels, {plan.per_class} for each of\n"
-        f"{len(drawn)} classes ({names}), all made by a machine."
+        f"{manifest.sample_count} images of {size}x{size} pixels, {amount} for each of\n"
+        f"{len(left)} classes ({names}), all made by a machine.{kept}"
     )
 
 
@@ -122,7 +127,17 @@ def _origin(manifest: Manifest) -> str:
 | generator | {generator.model}, preset {generator.preset}, {generator.parameters:,} parameters |
 | checkpoint | `{generator.checkpoint}` |
 | trained on | {first}, {generator.images_seen:,} images seen |{before}
-| sampler | {plan.sampler}, {plan.steps} steps, guidance {guidance}, {truncation}{precision}, seed {plan.seed} |"""
+| sampler | {plan.sampler}, {plan.steps} steps, guidance {guidance}, {truncation}{precision}, seed {plan.seed} |{
+        _curations(plan)
+    }"""
+
+
+def _curations(plan: SetPlan) -> str:
+    """Rows of the table for what chose among the images drawn."""
+    return "".join(
+        f"\n| curated | {curation.summary} |\n| by the judgement of | {curation.judge.summary} |"
+        for curation in plan.curations
+    )
 
 
 def _hub_name(source: str) -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from synthaug.core.types import SplitRecord
+from synthaug.shards.curation import CurationRecord
 from synthaug.shards.manifest import Manifest
+from synthaug.shards.plan import SetPlan
 
 CROISSANT_NAME = "croissant.json"
 _CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -74,33 +77,22 @@ def croissant(manifest: Manifest) -> str:
         }
         for record in manifest.shards
     ]
-    sources = [
-        {"@type": "prov:Entity", "name": split.source, "identifier": f"sha256:{split.train_fingerprint}"}
-        for split in (generator.split, *generator.ancestors)
-    ]
     inside = [{"@id": record.name} for record in manifest.shards]
     value = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": _CONFORMS_TO,
         "name": f"synthetic-{generator.checkpoint[:12]}-{plan.seed}",
-        "description": (
-            f"{manifest.sample_count} synthetic images of {len(plan.classes)} classes, {generator.image_size}x"
-            f"{generator.image_size} pixels, drawn by a {generator.model} generator that was trained on "
-            f"{generator.split.source}."
-        ),
+        "description": _description(plan),
         "keywords": ["synthetic", "image classification", "webdataset"],
         "version": "1.0.0",
-        "prov:wasGeneratedBy": {
-            "@type": "prov:Activity",
-            "name": f"{plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed}",
-            "prov:used": {
-                "@type": "prov:Entity",
-                "name": f"{generator.model} checkpoint",
-                "identifier": f"sha256:{generator.checkpoint}",
-            },
-        },
-        "prov:wasDerivedFrom": sources[0] if len(sources) == 1 else sources,
+        "prov:wasGeneratedBy": _one_or_all([_drawing(plan), *map(_curation, plan.curations)]),
+        "prov:wasDerivedFrom": _one_or_all(
+            [
+                *_real_images(generator.split, *generator.ancestors),
+                *(_entity("shard set", curation.source) for curation in plan.curations),
+            ]
+        ),
         "distribution": [
             *shards,
             _file_set("image-files", f"*.{plan.image_format}", f"image/{plan.image_format}", inside),
@@ -109,6 +101,50 @@ def croissant(manifest: Manifest) -> str:
         "recordSet": [_classes(manifest), _samples(), _labels()],
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _description(plan: SetPlan) -> str:
+    generator = plan.generator
+    classes = sum(map(bool, plan.label_counts()))
+    kept = f", kept of {plan.drawn_count} by a curation" if plan.is_curated else ""
+    return (
+        f"{plan.sample_count} synthetic images of {classes} classes, {generator.image_size}x{generator.image_size} "
+        f"pixels, drawn by a {generator.model} generator that was trained on {generator.split.source}{kept}."
+    )
+
+
+def _drawing(plan: SetPlan) -> dict[str, Any]:
+    return {
+        "@type": "prov:Activity",
+        "name": f"{plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed}",
+        "prov:used": _entity(f"{plan.generator.model} checkpoint", plan.generator.checkpoint),
+    }
+
+
+def _curation(curation: CurationRecord) -> dict[str, Any]:
+    judge = curation.judge
+    classifier = _entity(f"{judge.network} classifier", judge.weights_sha256)
+    return {
+        "@type": "prov:Activity",
+        "name": f"curation: {', '.join(one.setting for one in curation.filters) or 'no filter'}",
+        "description": f"{curation.summary}. Judged by {judge.summary}.",
+        "prov:used": [
+            _entity("shard set", curation.source),
+            {**classifier, "prov:wasDerivedFrom": _one_or_all(_real_images(judge.split, *judge.ancestors))},
+        ],
+    }
+
+
+def _real_images(*splits: SplitRecord) -> list[dict[str, Any]]:
+    return [_entity(split.source, split.train_fingerprint) for split in splits]
+
+
+def _entity(name: str, sha256: str) -> dict[str, Any]:
+    return {"@type": "prov:Entity", "name": name, "identifier": f"sha256:{sha256}"}
+
+
+def _one_or_all(values: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    return values[0] if len(values) == 1 else values
 
 
 def _file_set(name: str, includes: str, encoding: str, inside: list[dict[str, str]]) -> dict[str, Any]:

@@ -81,11 +81,12 @@ def finish_set(
 
 
 def preview(folder: Folder, plan: SetPlan, *, per_class: int = _PREVIEW_PER_CLASS) -> bytes:
-    """A PNG with the first images of the first shard, a row for each class."""
+    """A PNG with the first images of the first shard, a row for each class; shorter rows end in white."""
     first = ShardFile(folder, plan.shard(0).file_name)
     images = read_shards([first], name=str(first), class_names=plan.class_names, channels=plan.generator.channels)
     rows = [members[:per_class] for members in images.indices_by_class()]
     rows = [row for row in rows if len(row)][:_PREVIEW_CLASSES]
-    columns = min(len(row) for row in rows)
-    chosen = torch.cat([row[:columns] for row in rows])
-    return encode_png(grid(images.images[chosen], columns, scale=max(1, 32 // images.image_size)))
+    columns = max(len(row) for row in rows)
+    blank = torch.full_like(images.images[:columns], 255)
+    shown = torch.cat([part for row in rows for part in (images.images[row], blank[: columns - len(row)])])
+    return encode_png(grid(shown, columns, scale=max(1, 32 // images.image_size)))

@@ -14,7 +14,9 @@ from synthaug.shards.plan import SetPlan
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
-FORMAT: Final = 4
+FORMAT: Final = 5
+#: Had no curated sets, and two scores in each sample's JSON; such sets are read and verified, and not added to.
+FORMER_FORMAT: Final = 4
 
 
 class ShardRecord(BaseModel):
@@ -48,12 +50,14 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[4] = FORMAT
+    format: Literal[4, 5] = FORMAT
     plan: SetPlan
     shards: tuple[ShardRecord, ...]
 
     @model_validator(mode="after")
     def _fits_its_plan(self) -> Self:
+        if self.format == FORMER_FORMAT and self.plan.is_curated:
+            raise ValueError(f"format {FORMER_FORMAT} has no curated sets")
         if len(self.shards) != self.plan.shard_count:
             raise ValueError(f"the plan has {self.plan.shard_count} shards, listed are {len(self.shards)}")
         for shard, record in zip(self.plan.shards(), self.shards, strict=True):
@@ -94,10 +98,10 @@ class Manifest(BaseModel):
         data = read_bytes(folder, MANIFEST_NAME)
         try:
             value = json.loads(data)
-            if isinstance(value, dict) and value.get("format") != FORMAT:
+            if isinstance(value, dict) and value.get("format") not in (FORMER_FORMAT, FORMAT):
                 raise InputError(
-                    f"{folder.where(MANIFEST_NAME)} has format {value.get('format')!r}, this version reads {FORMAT}; "
-                    "make the set again, or read its shards with wds:DIR"
+                    f"{folder.where(MANIFEST_NAME)} has format {value.get('format')!r}, this version reads "
+                    f"{FORMER_FORMAT} and {FORMAT}; make the set again, or read its shards with wds:DIR"
                 )
             return cls.model_validate_json(data)
         except (ValidationError, ValueError, RecursionError) as error:

@@ -244,9 +244,9 @@ def read_set(where: str | Path, *, on_damage: OnDamage = "error") -> tuple[Label
         channels=plan.generator.channels,
         damage=Damage(on_damage),
     )
-    if on_damage == "error" and images.class_counts() != tuple(plan.class_counts().values()):
+    if on_damage == "error" and images.class_counts() != plan.label_counts():
         raise DamageError(
-            f"{where}: the manifest promises {manifest.sample_count} samples, {plan.per_class} of each class; found "
-            f"{len(images)}: {images.class_counts()}"
+            f"{where}: the manifest promises {manifest.sample_count} samples, of each class "
+            f"{plan.label_counts()}; found {len(images)}: {images.class_counts()}"
         )
     return images, manifest

@@ -11,8 +11,8 @@ from synthaug.core.errors import DamageError, InputError, SynthaugError
 from synthaug.core.folders import Folder
 from synthaug.core.storage import check_same_settings
 from synthaug.shards.find import ShardFile
-from synthaug.shards.finish import FINISHING_NAMES
-from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
+from synthaug.shards.finish import FINISHING_NAMES, missing_shards
+from synthaug.shards.manifest import FORMER_FORMAT, MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
 from synthaug.shards.plan import SetPlan, ShardPlan
 from synthaug.shards.reader import iterate_shard
 from synthaug.shards.verify import ShardDamage, check_contents, damage_error, differs
@@ -46,8 +46,15 @@ def check_continues(folder: Folder, before: SetPlan, plan: SetPlan, mode: Mode) 
     """Refuses a plan that does not go together with the set that is there.
 
     Raises:
-        InputError: Naming the first setting that differs.
+        InputError: Naming the first setting that differs; or if the set is curated, or has a former format and would
+            get other shards than it has.
     """
+    if before.is_curated:
+        raise InputError(
+            f"the set in {folder} is curated, a selection from another set, which generate cannot continue: replace it "
+            "with --mode overwrite, or choose another folder"
+        )
+    wanted = plan
     if mode == "extend":
         if plan.per_class < before.per_class:
             raise InputError(
@@ -62,6 +69,17 @@ def check_continues(folder: Folder, before: SetPlan, plan: SetPlan, mode: Mode) 
         "Repeat its settings to continue it, add to it with --mode extend and a larger --per-class, replace it with "
         "--mode overwrite, or choose another folder.",
     )
+    if _has_former_format(folder) and (wanted != before or missing_shards(folder, wanted)):
+        raise InputError(
+            f"the set in {folder} has format {FORMER_FORMAT}, which this version does not add to: make all of it again "
+            "with --mode overwrite, or choose another folder"
+        )
+
+
+def _has_former_format(folder: Folder) -> bool:
+    with contextlib.suppress(SynthaugError):
+        return Manifest.read(folder).format == FORMER_FORMAT
+    return False
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ def prepare_folder(folder: Folder, plan: SetPlan, chosen: Sequence[int], *, is_n
                 folder.remove(name)
     present = set(folder.names())
     shards = [plan.shard(number) for number in chosen]
-    kept = _kept_samples(folder, [shard for shard in shards if shard.file_name in present])
+    kept = _kept_samples(folder, plan, [shard for shard in shards if shard.file_name in present])
     to_make = {shard.number: lacking for shard in shards if (lacking := len(shard) - kept.get(shard.number, 0))}
     if not to_make and read_plan(folder) == plan and folder.has(MANIFEST_NAME):
         return Work([], 0, is_finished=True)
@@ -119,7 +137,7 @@ def kept_images(folder: Folder, shard: ShardPlan) -> list[bytes]:
     return [sample.image for sample in iterate_shard(ShardFile(folder, shard.file_name))]
 
 
-def _kept_samples(folder: Folder, kept: Iterable[ShardPlan]) -> dict[int, int]:
+def _kept_samples(folder: Folder, plan: SetPlan, kept: Iterable[ShardPlan]) -> dict[int, int]:
     """Samples in each shard: fewer than planned if the set was smaller when it was made."""
     records = {}
     with contextlib.suppress(InputError):  # None, or gone since: another job of the array has begun to work.
@@ -134,7 +152,7 @@ def _kept_samples(folder: Folder, kept: Iterable[ShardPlan]) -> dict[int, int]:
         else:
             samples[shard.number] = _samples(folder, shard) if record is None else record.samples
     if damaged:
-        raise damage_error(folder, damaged)
+        raise damage_error(folder, damaged, plan)
     return samples
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from synthaug.core.errors import DamageError
 from synthaug.core.folders import Folder, folder_at, sha256_in
+from synthaug.shards.curation import Scores
 from synthaug.shards.find import ShardFile
-from synthaug.shards.manifest import Manifest, ShardRecord, read_plan
-from synthaug.shards.plan import ShardPlan
+from synthaug.shards.manifest import FORMAT, FORMER_FORMAT, Manifest, ShardRecord, read_plan
+from synthaug.shards.plan import SetPlan, ShardPlan
 from synthaug.shards.reader import ShardSample, iterate_shard
 from synthaug.shards.writer import describe
 
@@ -64,7 +65,7 @@ def verify_set(where: str | Path, *, deep: bool = False) -> Verification:
     manifest = Manifest.read(folder)
     damaged = find_damage(folder, manifest, deep=deep)
     if damaged:
-        raise damage_error(folder, damaged)
+        raise damage_error(folder, damaged, manifest.plan)
     return Verification(
         shards=len(manifest.shards),
         samples=manifest.sample_count,
@@ -74,11 +75,14 @@ def verify_set(where: str | Path, *, deep: bool = False) -> Verification:
     )
 
 
-def damage_error(folder: Folder, damaged: list[ShardDamage]) -> DamageError:
+#: What to do about a curated set that is not whole.
+CURATED_REMEDY = "It is a curated set: synthaug curate makes it again from the set it was taken from."
+
+
+def damage_error(folder: Folder, damaged: list[ShardDamage], plan: SetPlan) -> DamageError:
     """The error that names all damage, and the remedy."""
-    return DamageError(
-        f"{folder} is damaged: {'; '.join(map(str, damaged))}. synthaug verify --repair makes these shards again."
-    )
+    remedy = CURATED_REMEDY if plan.is_curated else "synthaug verify --repair makes these shards again."
+    return DamageError(f"{folder} is damaged: {'; '.join(map(str, damaged))}. {remedy}")
 
 
 def find_damage(folder: Folder, manifest: Manifest, *, deep: bool = False) -> list[ShardDamage]:
@@ -94,17 +98,19 @@ def find_damage(folder: Folder, manifest: Manifest, *, deep: bool = False) -> li
     if strangers := [name for name in folder.names() if name.endswith(".tar") and name not in listed]:
         raise DamageError(f"{folder}: {', '.join(strangers)} is not in the manifest; take it out of the folder")
     pairs = zip(manifest.plan.shards(), manifest.shards, strict=True)
-    found = (_shard_damage(folder, shard, record, deep=deep) for shard, record in pairs)
+    found = (_shard_damage(folder, shard, record, manifest.format, deep=deep) for shard, record in pairs)
     return [damage for damage in found if damage is not None]
 
 
-def _shard_damage(folder: Folder, shard: ShardPlan, record: ShardRecord, *, deep: bool) -> ShardDamage | None:
+def _shard_damage(
+    folder: Folder, shard: ShardPlan, record: ShardRecord, set_format: int, *, deep: bool
+) -> ShardDamage | None:
     reason = differs(folder, record)
     if reason is None and not deep:
         return None
     if reason == _MISSING:
         return ShardDamage(record.name, reason)
-    detail = _first_damage(folder, shard)
+    detail = _first_damage(folder, shard, set_format)
     if reason is None:
         return None if detail is None else ShardDamage(record.name, f"does not hold what the plan says ({detail})")
     return ShardDamage(record.name, f"{reason} ({detail or 'all its samples can be read and are those of the plan'})")
@@ -124,8 +130,13 @@ def differs(folder: Folder, record: ShardRecord) -> str | None:
     return None
 
 
-def check_contents(folder: Folder, shard: ShardPlan) -> int:
+def check_contents(folder: Folder, shard: ShardPlan, *, set_format: int = FORMAT) -> int:
     """Checks every sample of a shard against the plan, and decodes it.
+
+    Args:
+        folder: The set.
+        shard: One of its shards.
+        set_format: Version of the on-disk format.
 
     Returns:
         How many samples it holds: fewer than planned if the set was smaller when the shard was made.
@@ -139,7 +150,8 @@ def check_contents(folder: Folder, shard: ShardPlan) -> int:
         for sample in iterate_shard(file):
             if count == len(samples):
                 raise DamageError(f"{file}: sample {sample.key} is more than the plan has")
-            _check_sample(file, sample, shard, count, *samples[count])
+            check_described(file, sample, shard.plan, shard.key(count), samples[count], set_format)
+            _check_picture(file, sample, shard.plan)
             count += 1
     except DamageError as error:
         key = shard.key(min(count, len(samples) - 1))
@@ -148,23 +160,47 @@ def check_contents(folder: Folder, shard: ShardPlan) -> int:
     return count
 
 
-def _first_damage(folder: Folder, shard: ShardPlan) -> str | None:
+def _first_damage(folder: Folder, shard: ShardPlan, set_format: int) -> str | None:
     try:
-        count = check_contents(folder, shard)
+        count = check_contents(folder, shard, set_format=set_format)
     except DamageError as error:
         return str(error).removeprefix(f"{folder.where(shard.file_name)}: ")
     return None if count == len(shard) else f"it ends after sample {count} of {len(shard)}"
 
 
-def _check_sample(
-    file: ShardFile, sample: ShardSample, shard: ShardPlan, position: int, label: int, index: int
+def check_described(
+    file: ShardFile, sample: ShardSample, plan: SetPlan, key: str, expected: tuple[int, int], set_format: int
 ) -> None:
-    plan = shard.plan
+    """Checks all of a sample but its pixels against the plan.
+
+    Args:
+        file: Its shard.
+        sample: The sample.
+        plan: The set.
+        key: The key it must have.
+        expected: Class and index it must have.
+        set_format: Version of the on-disk format.
+
+    Raises:
+        DamageError: If it is another one, or is described otherwise.
+    """
     what = f"{file}: sample {sample.key}"
-    if sample.key != shard.key(position) or sample.label != label:
+    label, index = expected
+    if sample.key != key or sample.label != label:
         raise DamageError(f"{what} of class {sample.label} is not what the plan has there")
-    if sample.suffix != plan.image_format or sample.description != describe(plan, label, index):
-        raise DamageError(f"{what} has another description than the plan's")
+    try:
+        scores = Scores.parse(sample.description) if plan.is_curated else Scores()
+    except ValueError as error:
+        raise DamageError(f"{what} has no proper scores: {error}") from error
+    description = describe(plan, label, index, scores, set_format=set_format)
+    if sample.suffix != plan.image_format or sample.description != description:
+        former = describe(plan, label, index, set_format=FORMER_FORMAT)
+        detail = f", but that of format {FORMER_FORMAT}" if sample.description == former else ""
+        raise DamageError(f"{what} has another description than the plan's{detail}")
+
+
+def _check_picture(file: ShardFile, sample: ShardSample, plan: SetPlan) -> None:
+    what = f"{file}: sample {sample.key}"
     picture = sample.decode(file)
     size, channels = plan.generator.image_size, plan.generator.channels
     if picture.size != (size, size):

@@ -79,7 +79,8 @@ def _ours(config: InspectConfig, plan: SetPlan) -> InspectResult:
     present = [shard for shard in plan.shards() if shard.number not in missing]
     files = [ShardFile(folder, shard.file_name) for shard in present]
     if config.grid is not None:
-        _write_grid(config.grid, files, len(plan.classes), config.per_class, plan.generator.channels)
+        classes = sum(map(bool, plan.label_counts()))
+        _write_grid(config.grid, files, classes, config.per_class, plan.generator.channels)
     is_finished = folder.has(MANIFEST_NAME)
     if is_finished:
         counts, short = plan.class_counts(), 0

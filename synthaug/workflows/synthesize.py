@@ -18,7 +18,7 @@ from synthaug.core.folders import Folder, LocalFolder, folder_at
 from synthaug.core.processes import Processes
 from synthaug.core.seeding import SampleNoise
 from synthaug.shards.finish import PREVIEW_NAME, finish_set, missing_shards, short_shards
-from synthaug.shards.manifest import MANIFEST_NAME, ShardRecord
+from synthaug.shards.manifest import FORMAT, MANIFEST_NAME, ShardRecord
 from synthaug.shards.pipeline import publish_shards
 from synthaug.shards.plan import SetPlan, ShardPlan
 from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, kept_images, prepare_folder
@@ -169,10 +169,16 @@ def generate(config: GenerateConfig) -> GenerateResult:
     )
 
 
-def make_shard(drawing: Drawing, shard: ShardPlan) -> bytes:
-    """The bytes of one shard, drawn anew."""
+def make_shard(drawing: Drawing, shard: ShardPlan, *, set_format: int = FORMAT) -> bytes:
+    """The bytes of one shard, drawn anew.
+
+    Args:
+        drawing: The generator and the plan.
+        shard: Which one.
+        set_format: Version of the on-disk format of its set.
+    """
     images = [image for batch in shard.batches() for image in draw_images(drawing, batch)]
-    return pack_shard(shard, images[: len(shard)])
+    return pack_shard(shard, images[: len(shard)], set_format=set_format)
 
 
 def draw_images(drawing: Drawing, positions: range) -> list[bytes]:

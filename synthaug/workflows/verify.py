@@ -14,7 +14,7 @@ from synthaug.core.folders import Folder, folder_at
 from synthaug.core.runtime import DeviceName
 from synthaug.shards.finish import finish_set, missing_shards, short_shards
 from synthaug.shards.manifest import MANIFEST_NAME, Manifest, read_plan, write_plan
-from synthaug.shards.verify import ShardDamage, Verification, damage_error, find_damage, verify_set
+from synthaug.shards.verify import CURATED_REMEDY, ShardDamage, Verification, damage_error, find_damage, verify_set
 from synthaug.workflows.config import Location, Settings
 from synthaug.workflows.drawing import Drawing
 from synthaug.workflows.synthesize import make_shard
@@ -27,7 +27,7 @@ class VerifyConfig(Settings):
 
     folder: Location = Field(description="The shard set, a folder or URL.", json_schema_extra={"argument": "DIR"})
     deep: bool = Field(False, description="Also decode every image and compare every label and description.")
-    repair: bool = Field(False, description="Make damaged and missing shards again, and nothing else.")
+    repair: bool = Field(False, description="Make damaged and missing shards of a drawn set again, and nothing else.")
     finish: bool = Field(
         False,
         description="Write what is missing besides shards: the manifest (also one that cannot be read), the plan.",
@@ -88,6 +88,9 @@ def _finish(folder: Folder) -> bool:
     if not missing:
         missing = finish_set(folder, plan, {}, range(plan.shard_count))
     if missing:
+        if plan.is_curated:
+            lack = f"{len(missing)} of {plan.shard_count} shards are missing or too short"
+            raise SynthaugError(f"{folder} cannot be finished: {lack}. {CURATED_REMEDY}")
         shown = ",".join(map(str, missing[:_SHOWN])) + (",..." if len(missing) > _SHOWN else "")
         raise SynthaugError(
             f"{folder} cannot be finished: {len(missing)} of {plan.shard_count} shards are missing or too short. Make "
@@ -101,20 +104,22 @@ def _repair(folder: Folder, config: VerifyConfig) -> tuple[str, ...]:
     damaged = find_damage(folder, manifest, deep=config.deep)
     if not damaged:
         return ()
+    if manifest.plan.is_curated:
+        raise damage_error(folder, damaged, manifest.plan)
     drawing = Drawing.again(manifest.plan, model=config.model, folder=folder, device=config.device)
     records = {record.name: (number, record) for number, record in enumerate(manifest.shards)}
     lost: list[ShardDamage] = []
     for damage in damaged:
         number, record = records[damage.shard]
         log(f"{damage}; making it again")
-        data = make_shard(drawing, manifest.plan.shard(number))
+        data = make_shard(drawing, manifest.plan.shard(number), set_format=manifest.format)
         if hashlib.sha256(data).hexdigest() == record.sha256:
             folder.write(record.name, data)
         else:
             lost.append(damage)
     if lost:
         raise DamageError(
-            f"{damage_error(folder, lost)} Here they come out different, as this is other hardware or other versions "
-            "than made the set; left as they are. Repair it there, or make a new set."
+            f"{damage_error(folder, lost, manifest.plan)} Here they come out different, as this is other hardware or "
+            "other versions than made the set; left as they are. Repair it there, or make a new set."
         )
     return tuple(damage.shard for damage in damaged)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from synthaug.shards.reader import read_set
-from tests.conftest import MakeShardSet, write_shard_set
+from tests.conftest import MakeShardSet, plan_of, write_curated_set, write_shard_set
 
 OFFLINE = Path(__file__).parent.parent / "offline.py"
 # mlcroissant unpacks archives into a cache under the hash of their names, which are the same in all sets: so this set
@@ -121,6 +121,23 @@ def test_every_shard_is_listed_with_the_hash_it_has(made: Path, found: dict[str,
     for path in shards:
         assert listed[path.name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert listed[path.name]["contentSize"] == f"{path.stat().st_size} B"
+
+
+def test_a_curated_set_is_described_without_error_and_its_provenance_survives(made: Path, tmp_path: Path) -> None:
+    once = write_curated_set(tmp_path / "once", made, [0, 2, 3, 6, 9])
+    curated = write_curated_set(tmp_path / "twice", once, [0, 1, 4], ancestors=(plan_of().generator.split,))
+    done = run_offline(curated, _READ)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["issues"] == []
+    images, _ = read_set(curated)
+    pixels = {hashlib.sha256(image.permute(1, 2, 0).numpy().tobytes()).hexdigest() for image in images.images}
+    assert {record["samples/image"] for record in found["samples"]} == pixels
+    assert len(found["classes"]) == 3
+    described = json.loads((curated / "croissant.json").read_text())
+    assert len(described["prov:wasGeneratedBy"]) == len(described["prov:wasDerivedFrom"]) == 3
+    for name in ("prov:wasGeneratedBy", "prov:wasDerivedFrom"):
+        assert found["metadata"][name] == described[name]
 
 
 def test_ids_are_unique(make_shard_set: MakeShardSet) -> None:

@@ -17,7 +17,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from synthaug.shards.card import parquet_card, set_card
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.reader import iterate_shard, read_set
-from tests.conftest import MakeShardSet, plan_of
+from tests.conftest import MakeShardSet, plan_of, write_curated_set
 
 # datasets and what it imports deprecate things of their own; nothing here is about that.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -65,7 +65,12 @@ def expected_rows(made: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("is_streaming", [False, True])
-def test_datasets_sees_every_sample_with_every_field(is_streaming: bool, made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_curated", [False, True])
+def test_datasets_sees_every_sample_with_every_field(
+    is_streaming: bool, is_curated: bool, made: Path, tmp_path: Path
+) -> None:
+    if is_curated:
+        made = write_curated_set(tmp_path / "curated", made, [place for place in range(35) if place % 7 not in (0, 3)])
     rows = list(load(made, tmp_path / "cache", streaming=is_streaming))
     images, _ = read_set(made)
     assert [{name: row[name] for name in ("__key__", "cls", "json")} for row in rows] == expected_rows(made)
@@ -80,7 +85,10 @@ def test_datasets_sees_lossless_webp(make_shard_set: MakeShardSet, tmp_path: Pat
     assert np.array_equal(np.asarray(rows[5]["webp"]), images.images[5].permute(1, 2, 0).numpy())
 
 
-def test_the_schema_is_fixed_and_nothing_is_null(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_curated", [False, True])
+def test_the_schema_is_fixed_and_nothing_is_null(is_curated: bool, made: Path, tmp_path: Path) -> None:
+    if is_curated:
+        made = write_curated_set(tmp_path / "curated", made, list(range(35)))
     table = load(made, tmp_path / "cache").data.table
     number, text = datasets.Value("int64"), datasets.Value("string")
     assert datasets.Features.from_arrow_schema(table.schema)["json"] == {
@@ -96,6 +104,7 @@ def test_the_schema_is_fixed_and_nothing_is_null(made: Path, tmp_path: Path) -> 
         "scores": {
             "label_confidence": datasets.Value("float64"),
             "nearest_train_distance": datasets.Value("float64"),
+            "relative_train_distance": datasets.Value("float64"),
         },
     }
     flat = table.flatten().flatten()
@@ -128,6 +137,14 @@ def test_the_card_is_valid_on_the_hub(made: Path) -> None:
         {"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]},
     ]
     assert {"synthetic", "webdataset"} <= set(found["tags"])
+
+
+def test_the_card_of_a_curated_set_is_valid_and_loads_it(made: Path, tmp_path: Path) -> None:
+    curated = write_curated_set(tmp_path / "curated", made, [1, 8, 9, 30])
+    found = front_matter((curated / "README.md").read_text(encoding="utf-8"))
+    assert found == front_matter((made / "README.md").read_text(encoding="utf-8"))
+    loaded = datasets.load_dataset(str(curated), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [row["json"]["scores"]["label_confidence"] for row in loaded] == [0.0, 0.125, 0.25, 0.375]
 
 
 def test_the_configs_of_the_card_load_the_set(made: Path, tmp_path: Path) -> None:

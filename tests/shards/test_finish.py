@@ -17,7 +17,7 @@ from synthaug.shards.plan import SetPlan
 from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
 from synthaug.shards.writer import encode_images, write_shard
-from tests.conftest import plan_of, random_pixels
+from tests.conftest import plan_of, random_pixels, write_curated_set
 
 DESCRIPTIONS = {"preview.png", "README.md", "croissant.json", MANIFEST_NAME}
 PLAN = plan_of(per_class=4, shard_size=3)
@@ -145,6 +145,16 @@ class TestPreview:
         rows = torch.cat([images.images[images.labels == label] for label in range(2)])
         assert torch.equal(shown, grid(rows, 4, scale=4))
 
+    def test_rows_of_classes_with_fewer_images_end_in_white(self, make_shard_set, tmp_path: Path) -> None:
+        source = make_shard_set(class_names=("cat", "dog", "fox"), per_class=4, shard_size=12)
+        curated = write_curated_set(tmp_path / "curated", source, [0, 1, 4, 7])  # one cat, three dogs, no fox
+        images, _ = read_set(curated)
+        with Image.open(curated / PREVIEW_NAME) as picture:
+            shown = from_pil(picture, 3)
+        white = torch.full_like(images.images[:2], 255)
+        rows = torch.cat([images.images[:1], white, images.images[1:]])
+        assert torch.equal(shown, grid(rows, 3, scale=4))
+
     @pytest.mark.parametrize(
         ("per_class", "shard_size", "classes"), [(1, 1, (0, 1)), (30, 60, (0, 1)), (3, 2, (1,)), (2, 3, (0, 1))]
     )
@@ -196,6 +206,48 @@ class TestOrigin:
         derived = json.loads((folder / "croissant.json").read_text())["prov:wasDerivedFrom"]
         assert [entity["name"] for entity in derived] == ["imagefolder:elsewhere", "imagefolder:before"]
         assert [entity["identifier"] for entity in derived] == [f"sha256:{'2' * 64}", f"sha256:{'4' * 64}"]
+
+    def test_card_and_description_of_a_curated_set_say_what_was_kept_by_what(
+        self, make_shard_set, tmp_path: Path
+    ) -> None:
+        source = make_shard_set(class_names=("cat", "dog", "fox"), per_class=4)
+        former = plan_of().generator.split.model_copy(
+            update={"source": "imagefolder:before", "train_fingerprint": "4" * 64}
+        )
+        once = write_curated_set(tmp_path / "once", source, [0, 1, 3, 4, 6, 9])  # four cats, two dogs
+        twice = write_curated_set(tmp_path / "twice", once, [0, 2], ancestors=(former,))
+        card = (once / "README.md").read_text()
+        assert "6 images of 8x8 pixels, 2 to 4 for each of\n2 classes (cat, dog), all made by a machine. " in card
+        assert "They are what was kept of 12." in card
+        assert "| curated | confidence 0.2 removed 6 |\n" in card
+        judge = "resnet20, 400 steps, validation accuracy 97.50 %, trained on 12 images of imagefolder:elsewhere"
+        assert f"| by the judgement of | {judge} (split seed 0) |\n" in card
+        assert "| sampler | none, 1 steps" in card
+        both = (twice / "README.md").read_text()
+        assert "2 images of 8x8 pixels, 2 for each of\n1 classes (cat), all" in both
+        assert both.index("| curated | confidence 0.2 removed 6 |") < both.index(
+            "| curated | confidence 0.2 removed 4 |"
+        )
+        assert f"{judge} (split seed 0), before that on 8 images of imagefolder:before (split seed 0) |" in both
+
+        described = json.loads((twice / "croissant.json").read_text())
+        assert described["description"].startswith(
+            "2 synthetic images of 1 classes, 8x8 pixels, drawn by a test generator"
+        )
+        assert described["description"].endswith("kept of 12 by a curation.")
+        keys = [f"sha256:{one.source}" for one in Manifest.read(twice).plan.curations]
+        drawing, *curations = described["prov:wasGeneratedBy"]
+        assert drawing == json.loads((source / "croissant.json").read_text())["prov:wasGeneratedBy"]
+        assert [one["name"] for one in curations] == ["curation: confidence 0.2"] * 2
+        assert [one["prov:used"][0]["identifier"] for one in curations] == keys
+        classifier = curations[1]["prov:used"][1]
+        assert (classifier["name"], classifier["identifier"]) == ("resnet20 classifier", f"sha256:{'5' * 64}")
+        assert [one["name"] for one in classifier["prov:wasDerivedFrom"]] == [
+            "imagefolder:elsewhere",
+            "imagefolder:before",
+        ]
+        derived = [one["identifier"] for one in described["prov:wasDerivedFrom"]]
+        assert derived == [f"sha256:{'2' * 64}", *keys]
 
     def test_card_tells_where_it_was_guided_and_whether_it_was_compiled(self, tmp_path: Path) -> None:
         plan = PLAN.model_copy(update={"guidance": 2.0, "guidance_interval": (0.3, 5.0), "compiled": True})

@@ -9,7 +9,8 @@ from synthaug.core.errors import DamageError, InputError
 from synthaug.core.folders import folder_at
 from synthaug.core.storage import sha256_file
 from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, write_plan
-from tests.conftest import plan_of
+from tests.conftest import plan_of, write_curated_set
+from tests.shards.archives import in_format_4
 
 
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
@@ -67,9 +68,10 @@ def test_an_unfinished_set_is_told_from_any_other_folder(folder: Path) -> None:
         b"null",
         b"\xff\xfe",
         b'{"format": 4}',
+        b'{"format": 5}',
         b"[" * 100_000,
         b"1" * 10_000,
-        b'{"format": 4, "plan": ' + b"[" * 100_000,
+        b'{"format": 5, "plan": ' + b"[" * 100_000,
     ],
     ids=lambda text: repr(text[:24]),
 )
@@ -79,10 +81,10 @@ def test_a_file_that_is_no_manifest_is_damage_and_no_other_error(folder: Path, t
         Manifest.read(folder)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, None, "4"])
+@pytest.mark.parametrize("version", [1, 2, 3, 6, None, "5"])
 def test_another_format_version_is_refused_with_a_way_on(folder: Path, version: object) -> None:
     edited(folder, lambda value: value.update(format=version))
-    with pytest.raises(InputError, match=rf"has format {version!r}, this version reads 4; .*wds:DIR"):
+    with pytest.raises(InputError, match=rf"has format {version!r}, this version reads 4 and 5; .*wds:DIR"):
         Manifest.read(folder)
 
 
@@ -111,12 +113,50 @@ def test_a_shard_name_cannot_leave_the_folder(folder: Path, name: str) -> None:
         (lambda value: value["plan"].update(class_names=["cat"]), "classes must be labels of class_names"),
         (lambda value: value["plan"].update(per_class=10**30), "at most 1000000 shards"),
         (lambda value: value.update(surprise=1), "surprise"),
+        (lambda value: value["plan"].update(kept="gA=="), "kept is needed with curations"),
+        (lambda value: value["plan"].update(curations=[{}]), "plan.curations.0"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_damage(folder: Path, edit: Callable[..., object], reason: str) -> None:
     edited(folder, edit)
     with pytest.raises(DamageError, match=f"is not a manifest: .*{reason}"):
         Manifest.read(folder)
+
+
+def test_a_set_of_format_4_is_read_as_the_same_plan(make_shard_set) -> None:
+    now = Manifest.read(make_shard_set("now"))
+    former = Manifest.read(in_format_4(make_shard_set("former")))
+    assert (former.format, now.format) == (4, 5)
+    assert former.plan == now.plan
+
+
+def test_a_curated_set_of_format_4_is_a_contradiction(make_shard_set, tmp_path: Path) -> None:
+    curated = write_curated_set(tmp_path / "curated", make_shard_set(), [1, 2, 5])
+    assert Manifest.read(curated).sample_count == 3
+    edited(curated, lambda value: value.update(format=4))
+    with pytest.raises(DamageError, match="format 4 has no curated sets"):
+        Manifest.read(curated)
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda value: value["plan"].update(kept="AA=="), "at least one sample"),
+        (lambda value: value["plan"].update(kept="wA=="), "is not the plan's train-000000.tar"),
+        (lambda value: value["plan"].update(kept="4A=="), "class counts of train-000000.tar"),
+        (lambda value: value["plan"].update(kept="ZB=="), "a bit for each of 8 samples, and nothing else"),
+        (lambda value: value["plan"].update(kept="ZAAA"), "a bit for each of 8 samples"),
+        (lambda value: value["plan"].update(per_class=5), "a bit for each of 10 samples"),
+        (lambda value: value["plan"].update(kept=None), "kept is needed with curations"),
+    ],
+)
+def test_a_curated_set_that_contradicts_itself_is_damage(
+    make_shard_set, tmp_path: Path, edit: Callable[..., object], reason: str
+) -> None:
+    curated = write_curated_set(tmp_path / "curated", make_shard_set(per_class=4, shard_size=3), [1, 2, 5])
+    edited(curated, edit)
+    with pytest.raises(DamageError, match=f"is not a manifest: .*{reason}"):
+        Manifest.read(curated)
 
 
 def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:

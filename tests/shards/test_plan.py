@@ -120,6 +120,8 @@ CHANGES: list[dict[str, Any]] = [
     {"shard_size": 4},
     {"batch_size": 3},
     {"image_format": "webp"},
+    {"kept": "gA=="},
+    {"curations": (None,)},
 ]
 
 

@@ -33,6 +33,11 @@ def shard(make_shard_set) -> Path:
     return make_shard_set(per_class=2, shard_size=4) / "train-000000.tar"
 
 
+def test_a_set_whose_classes_share_a_name_is_read(make_shard_set) -> None:
+    images, _ = read_set(make_shard_set(class_names=("cat", "dog", "cat"), per_class=2))
+    assert images.class_counts() == (2, 2, 2)
+
+
 class TestIteration:
     def test_samples_come_whole_and_in_order(self, shard: Path) -> None:
         samples = list(iterate_shard(shard))

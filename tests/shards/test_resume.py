@@ -13,7 +13,8 @@ from synthaug.shards.reader import iterate_shard
 from synthaug.shards.resume import Mode, Work, check_continues, existing_plan, kept_images, prepare_folder
 from synthaug.shards.verify import verify_set
 from synthaug.shards.writer import encode_images, write_shard
-from tests.conftest import plan_of, random_pixels, write_shard_set
+from tests.conftest import plan_of, random_pixels, write_curated_set, write_shard_set
+from tests.shards.archives import in_format_4
 
 PLAN = plan_of(per_class=4, shard_size=3)
 LONGER = PLAN.model_copy(update={"per_class": 6})
@@ -108,6 +109,48 @@ class TestContinuing:
     def test_fewer_images_are_no_extension(self, folder: Folder) -> None:
         with pytest.raises(InputError, match="--per-class must be at least 6, found 4"):
             check_continues(folder, LONGER, PLAN, "extend")
+
+
+class TestOtherKinds:
+    """Sets that are not continued, whatever the settings."""
+
+    @pytest.mark.parametrize("mode", ["incremental", "extend"])
+    @pytest.mark.parametrize("is_finished", [False, True])
+    def test_a_curated_set_is_left_as_it_is(self, tmp_path: Path, mode: Mode, is_finished: bool) -> None:
+        source = write_shard_set(tmp_path / "set", per_class=4, shard_size=3)
+        folder = folder_at(write_curated_set(tmp_path / "curated", source, [0, 3, 4, 7]))
+        if not is_finished:
+            folder.remove(MANIFEST_NAME)
+        before = existing_plan(folder)
+        assert before is not None
+        for plan in (PLAN, LONGER, before):
+            with pytest.raises(InputError, match=f"{folder} is curated.*--mode overwrite"):
+                check_continues(folder, before, plan, mode)
+        assert existing_plan(folder, is_to_go=True) is None
+        assert todo(prepare_folder(folder, PLAN, EVERYTHING, is_new=True)) == ([0, 1, 2], 8)
+
+    def test_a_set_of_format_4_stays_as_it_is_or_is_made_anew(self, tmp_path: Path) -> None:
+        made = in_format_4(write_shard_set(tmp_path / "set", per_class=4, shard_size=3))
+        folder, contents = folder_at(made), {path.name: path.read_bytes() for path in made.iterdir()}
+        check_continues(folder, PLAN, PLAN, "incremental")
+        assert prepare_folder(folder, PLAN, EVERYTHING, is_new=False).is_finished
+        assert {path.name: path.read_bytes() for path in made.iterdir()} == contents
+        with pytest.raises(InputError, match="has format 4, which this version does not add to: .*--mode overwrite"):
+            check_continues(folder, PLAN, LONGER, "extend")
+        folder.remove("train-000001.tar")
+        with pytest.raises(InputError, match="has format 4"):
+            check_continues(folder, PLAN, PLAN, "incremental")
+
+    def test_an_unfinished_set_of_format_4_gets_no_shards_of_another(self, tmp_path: Path) -> None:
+        folder = folder_at(in_format_4(write_shard_set(tmp_path / "set", per_class=4, shard_size=3)))
+        folder.remove(MANIFEST_NAME)
+        folder.remove("train-000001.tar")
+        with pytest.raises(DamageError, match="description than the plan's, but that of format 4.*Delete this shard"):
+            prepare_folder(folder, PLAN, EVERYTHING, is_new=False)
+        make(folder, PLAN, [1])
+        with pytest.raises(DamageError, match="but that of format 4"):
+            finish_set(folder, PLAN, {})
+        assert not folder.has(MANIFEST_NAME)
 
 
 def todo(work: Work) -> tuple[list[int], int]:

@@ -13,7 +13,7 @@ from synthaug.shards.manifest import MANIFEST_NAME, PLAN_NAME, Manifest
 from synthaug.shards.verify import ShardDamage, Verification, check_contents, find_damage, verify_set
 from synthaug.shards.writer import encode_images, record_of, write_shard
 from tests.conftest import plan_of, random_pixels
-from tests.shards.archives import members_of
+from tests.shards.archives import in_format_4, members_of
 
 VICTIM = "train-000001.tar"
 
@@ -240,6 +240,28 @@ class TestAgainstThePlan:
         manifest.model_copy(update={"plan": plan}).write(folder_at(folder))
         with pytest.raises(DamageError, match="does not hold what the plan says"):
             verify_set(folder, deep=True)
+
+
+class TestFormer:
+    """Sets of format 4, which have one score less."""
+
+    def test_they_pass(self, folder: Path) -> None:
+        now = verify_set(folder, deep=True)
+        former = verify_set(in_format_4(folder), deep=True)
+        assert b"relative_train_distance" not in (folder / VICTIM).read_bytes()
+        assert (former.samples, former.class_counts) == (now.samples, now.class_counts)
+
+    @pytest.mark.parametrize("set_format", [4, 5])
+    def test_shards_of_the_other_format_are_not_the_sets(self, make_shard_set, set_format: int) -> None:
+        now, former = make_shard_set("now"), in_format_4(make_shard_set("former"))
+        ours, theirs = (former, now) if set_format == 4 else (now, former)
+        (ours / VICTIM).write_bytes((theirs / VICTIM).read_bytes())
+        rewrite(ours, lambda _: None)
+        verify_set(ours)
+        detail = "" if set_format == 4 else ", but that of format 4"
+        pattern = rf"{VICTIM} does not hold .*sample 0000010000 has another description than the plan's{detail}\)"
+        with pytest.raises(DamageError, match=pattern):
+            verify_set(ours, deep=True)
 
 
 class TestContents:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from synthaug.core.errors import StorageError
 from synthaug.core.folders import folder_at, sha256_in
+from synthaug.shards.curation import Scores
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.plan import ImageFormat, ShardPlan
 from synthaug.shards.reader import iterate_shard, read_set
@@ -138,8 +139,25 @@ class TestSamples:
             "sampler": "none",
             "steps": 1,
             "guidance": 1.0,
-            "scores": {"label_confidence": -1.0, "nearest_train_distance": -1.0},
+            "scores": {
+                "label_confidence": -1.0,
+                "nearest_train_distance": -1.0,
+                "relative_train_distance": -1.0,
+            },
         }
+
+    def test_a_shard_holds_the_scores_given_and_needs_one_for_each_image(
+        self, tmp_path: Path, shard: ShardPlan, images: list[bytes]
+    ) -> None:
+        scores = [Scores(0.25, 3.0, 1.5), Scores(label_confidence=1.0)]
+        write_shard(folder_at(tmp_path), shard, images, scores)
+        assert (tmp_path / shard.file_name).read_bytes() == pack_shard(shard, images, scores)
+        found = [json.loads(sample.description)["scores"] for sample in iterate_shard(tmp_path / shard.file_name)]
+        assert list(found[0].values()) == [0.25, 3.0, 1.5]
+        assert list(found[1].values()) == [1.0, -1.0, -1.0]
+        for wrong in (scores[:1], [*scores, Scores()], []):
+            with pytest.raises(ValueError, match="zip"):
+                pack_shard(shard, images, wrong)
 
     def test_a_number_keeps_its_type_whatever_its_value(self) -> None:
         # Readers that infer a schema from the first sample must meet the same types in all others.

@@ -26,11 +26,12 @@ from synthaug.core.errors import DamageError, InputError, StorageError
 from synthaug.core.folders import folder_at
 from synthaug.core.pixels import encode_png, to_pil
 from synthaug.data.sources import load_source
+from synthaug.shards.curation import Scores
 from synthaug.shards.reader import ShardSample, iterate_shard, read_set
 from synthaug.workflows.export import ExportConfig, ExportResult, export
-from synthaug.workflows.export import place as place_module
 from synthaug.workflows.export.imagefolder import class_folder, safe_name
-from tests.conftest import MakeShardSet, random_pixels, write_shard_set
+from tests.conftest import MakeShardSet, random_pixels, write_curated_set, write_shard_set
+from tests.shards.archives import in_format_4
 
 AWKWARD = (
     "zebra",
@@ -49,6 +50,7 @@ AWKWARD = (
     "/" * 200,
 )
 FORMATS = ["imagefolder", "parquet"]
+SCORES = ("label_confidence", "nearest_train_distance", "relative_train_distance")
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +205,34 @@ class TestParquet:
             assert row == described
         schema = pyarrow.parquet.read_schema(result.out / "data" / names[0])
         assert schema.field("guidance").type == pyarrow.float64()
-        assert schema.field("scores").type.field("label_confidence").type == pyarrow.float64()
+        assert {name: schema.field("scores").type.field(name).type for name in SCORES} == dict.fromkeys(
+            SCORES, pyarrow.float64()
+        )
+
+    @pytest.mark.parametrize("has_manifest", [True, False])
+    def test_a_set_of_format_4_gets_the_score_it_did_not_know_as_not_measured(
+        self, has_manifest: bool, make_shard_set: MakeShardSet, tmp_path: Path
+    ) -> None:
+        now, former = make_shard_set("now"), in_format_4(make_shard_set("former"))
+        if not has_manifest:
+            for made in (now, former):
+                (made / "manifest.json").unlink()
+                (made / "plan.json").unlink()
+        expected = rows_of(run(now, "parquet", tmp_path / "expected").out)
+        assert rows_of(run(former, "parquet", tmp_path / "out").out) == expected
+        assert expected[0]["scores"] == dict.fromkeys(SCORES, -1.0)
+
+    def test_a_curated_set_has_its_scores_and_its_story(self, make_shard_set: MakeShardSet, tmp_path: Path) -> None:
+        source = make_shard_set()
+        scores = [Scores(0.5, 2.0, 1.25), Scores(0.75, 3.0, 1.5), Scores(1.0)]
+        curated = write_curated_set(tmp_path / "curated", source, [1, 2, 7], scores=scores)
+        out = run(curated, "parquet", tmp_path / "out").out
+        assert [list(row["scores"].values()) for row in rows_of(out)] == [
+            [0.5, 2.0, 1.25],
+            [0.75, 3.0, 1.5],
+            [1.0, -1.0, -1.0],
+        ]
+        assert "| curated | confidence 0.2 removed 5 |" in (out / "README.md").read_text()
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of other packages, as datasets imports them
     def test_datasets_sees_images_and_class_names(
@@ -355,7 +384,7 @@ class TestPlace:
     ) -> None:
         (tmp_path / "out" / content).parent.mkdir(parents=True)
         (tmp_path / "out" / content).write_text("mine")
-        with pytest.raises(InputError, match=r"--out .*out"):
+        with pytest.raises(InputError, match=r"--out .*out holds (hidden )?files; the export needs"):
             run(make_shard_set(), to, tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [Path(content).name]
 
@@ -398,7 +427,7 @@ class TestPlace:
         def fail() -> None:
             raise error
 
-        monkeypatch.setattr(place_module.os, "sync", fail)
+        monkeypatch.setattr("synthaug.workflows.place.os.sync", fail)
         with pytest.raises(StorageError if isinstance(error, OSError) else KeyboardInterrupt):
             run(make_shard_set(), to, tmp_path / "out")
         assert not (tmp_path / "out").exists()
@@ -407,17 +436,17 @@ class TestPlace:
     def test_what_killed_exports_left_is_removed_and_what_runs_is_not(
         self, to: str, make_shard_set: MakeShardSet, tmp_path: Path
     ) -> None:
-        for name in (".killed.exporting", ".running.exporting", ".other"):
+        for name in (".killed.unfinished", ".running.unfinished", ".other"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "file").touch()
-        os.mkfifo(tmp_path / ".pipe.exporting")
-        running = os.open(tmp_path / ".running.exporting", os.O_RDONLY)
+        os.mkfifo(tmp_path / ".pipe.unfinished")
+        running = os.open(tmp_path / ".running.unfinished", os.O_RDONLY)
         try:
             fcntl.flock(running, fcntl.LOCK_EX)
             run(make_shard_set(), to, tmp_path / "out")
         finally:
             os.close(running)
-        assert sorted(leftovers(tmp_path)) == [".other", ".pipe.exporting", ".running.exporting"]
+        assert sorted(leftovers(tmp_path)) == [".other", ".pipe.unfinished", ".running.unfinished"]
 
     def test_a_set_in_an_object_store_exports_the_same_files(
         self, to: str, make_shard_set: MakeShardSet, tmp_path: Path

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synthaug.cli.inspect import _show
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.folders import folder_at
 from synthaug.shards.reader import read_set
 from synthaug.shards.resume import prepare_folder
+from synthaug.workflows import inspect as inspect_module
 from synthaug.workflows.inspect import InspectConfig, inspect
-from tests.conftest import plan_of
+from tests.conftest import plan_of, write_curated_set
 from tests.shards.archives import tar_of
 
 MakeShardSet = Callable[..., Path]
@@ -47,6 +49,40 @@ def test_a_set_on_its_way_to_become_longer_is_counted_as_it_is(make_shard_set: M
     found = inspect(InspectConfig(folder=str(folder)))
     assert (found.state, found.samples, found.shards, found.missing_shards) == ("unfinished", 8, 3, 2)
     assert found.class_counts == {"cat": 4, "dog": 4}
+
+
+def test_a_curated_set_says_what_was_kept_by_what(make_shard_set: MakeShardSet, tmp_path: Path) -> None:
+    source = make_shard_set(class_names=("cat", "dog", "fox"), per_class=4, shard_size=3)
+    once = write_curated_set(tmp_path / "once", source, [0, 1, 3, 4, 6, 9])
+    twice = write_curated_set(tmp_path / "twice", once, [0, 1, 2])
+    found = inspect(InspectConfig(folder=str(twice), grid=tmp_path / "grid.png"))
+    assert (found.state, found.samples, found.shards, found.missing_shards) == ("finished", 3, 1, 0)
+    assert found.class_counts == {"cat": 2, "dog": 1, "fox": 0}
+    text = _show(found)
+    assert "curated: 3 of 12 images kept\ncuration: confidence 0.2 removed 6\njudged by: resnet20, 400 steps" in text
+    assert text.count("validation accuracy 97.50 %, trained on 12 images of imagefolder:elsewhere (split seed 0)") == 2
+    assert text.index("removed 6") < text.index("removed 3")
+    assert "curated:" not in _show(inspect(InspectConfig(folder=str(source))))
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (2 * 33 + 1, 2 * 33 + 1), "a row for each class that is left"
+    (once / "manifest.json").unlink()
+    (once / "train-000001.tar").unlink()
+    found = inspect(InspectConfig(folder=str(once)))
+    assert (found.state, found.samples, found.missing_shards) == ("unfinished", 3, 1)
+
+
+@pytest.mark.parametrize("kind", ["drawn", "curated"])
+def test_a_picture_is_made_of_no_more_shards_than_needed(
+    kind: str, make_shard_set: MakeShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_shard_set(class_names=("cat", "dog", "fox"), per_class=8, shard_size=6)
+    if kind == "curated":  # no fox is left
+        folder = write_curated_set(tmp_path / "curated", folder, [place for place in range(24) if place % 3 < 2])
+    read: list[str] = []
+    original = inspect_module.iterate_shard
+    monkeypatch.setattr(inspect_module, "iterate_shard", lambda file: read.append(file.name) or original(file))
+    inspect(InspectConfig(folder=str(folder), grid=tmp_path / "grid.png", per_class=2))
+    assert read == ["train-000000.tar"]
 
 
 def test_pictures_of_any_size_make_a_small_grid(tmp_path: Path) -> None:

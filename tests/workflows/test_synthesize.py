@@ -20,6 +20,8 @@ from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
 from synthaug.workflows import synthesize
 from synthaug.workflows.synthesize import GenerateConfig, generate, plan_generation
+from tests.conftest import write_curated_set
+from tests.shards.archives import in_format_4
 from tests.workflows.sets import (
     MakeConfig,
     flip_a_bit,
@@ -244,3 +246,30 @@ def test_plan_tells_what_would_be_made_and_writes_nothing(make_config: MakeConfi
     assert (plan.images, plan.shards, plan.missing_shards) == (30, 3, 3)
     assert plan.checkpoint == tiny_checkpoint
     assert not Path(make_config().out).exists()
+
+
+@pytest.mark.parametrize("mode", ["incremental", "extend"])
+def test_a_curated_set_is_not_continued_but_may_be_replaced(make_config: MakeConfig, tmp_path: Path, mode: str) -> None:
+    source = Path(generate(make_config("source")).out)
+    curated = write_curated_set(tmp_path / "set", source, [0, 3, 10, 11, 29])
+    before = states_of(str(curated))
+    for refuse in (plan_generation, generate):
+        with pytest.raises(InputError, match=r"is curated, .*which generate cannot continue: .*--mode overwrite"):
+            refuse(make_config(mode=mode))
+    assert states_of(str(curated)) == before
+    generate(make_config(mode="overwrite"))
+    assert hashes_of(str(curated)) == hashes_of(str(source))
+
+
+def test_a_set_of_format_4_is_not_made_longer_but_may_be_replaced(make_config: MakeConfig) -> None:
+    out = generate(make_config()).out
+    made = hashes_of(out)
+    in_format_4(Path(out))
+    before = states_of(out)
+    assert generate(make_config()).new_images == 0
+    for refuse in (plan_generation, generate):
+        with pytest.raises(InputError, match="has format 4, which this version does not add to"):
+            refuse(make_config(mode="extend", per_class=4))
+    assert states_of(out) == before
+    generate(make_config(mode="overwrite"))
+    assert hashes_of(out) == made

@@ -14,6 +14,8 @@ from synthaug.shards.manifest import MANIFEST_NAME, Manifest
 from synthaug.workflows import verify as verify_module
 from synthaug.workflows.synthesize import generate
 from synthaug.workflows.verify import VerifyConfig, VerifyResult, verify
+from tests.conftest import MakeShardSet, write_curated_set
+from tests.shards.archives import in_format_4
 from tests.workflows.sets import (
     MakeConfig,
     flip_a_bit,
@@ -166,13 +168,66 @@ def test_shard_that_comes_out_different_is_left_alone(out: str, monkeypatch: pyt
     (Path(out) / "train-000002.tar").unlink()
     states, sha256 = states_of(out), Manifest.read(out).shards[1].sha256
     monkeypatch.setattr(
-        verify_module, "make_shard", lambda drawing, shard: original(drawing, shard) + bytes(shard.number != 1)
+        verify_module,
+        "make_shard",
+        lambda drawing, shard, **others: original(drawing, shard, **others) + bytes(shard.number != 1),
     )
     with pytest.raises(DamageError, match=r"train-000000\.tar.*train-000002\.tar.*come out different") as refused:
         check(out, repair=True)
     assert "train-000001.tar" not in str(refused.value)
     assert {name: state for name, state in states_of(out).items() if name != "train-000001.tar"} == states
     assert sha256_file(Path(out) / "train-000001.tar") == sha256
+
+
+def test_set_of_format_4_is_proved_and_repaired_in_its_format(out: str) -> None:
+    before = hashes_of(str(in_format_4(Path(out))))
+    assert check(out, deep=True, repair=True).repaired == ()
+    (Path(out) / "train-000001.tar").unlink()
+    assert check(out, deep=True, repair=True).repaired == ("train-000001.tar",)
+    assert hashes_of(out) == before
+
+
+@pytest.fixture
+def curated(make_shard_set: MakeShardSet, tmp_path: Path) -> str:
+    """Five of eight images, in shards of three and two."""
+    return str(write_curated_set(tmp_path / "curated", make_shard_set(per_class=4, shard_size=3), [0, 2, 4, 5, 7]))
+
+
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_curated_set_in_order_is_counted(curated: str, is_deep: bool) -> None:
+    before = states_of(curated)
+    result = check(curated, deep=is_deep, repair=True, finish=True)
+    assert (result.verification.samples, result.verification.class_counts) == (5, {"cat": 3, "dog": 2})
+    assert (result.repaired, result.is_newly_finished) == ((), False)
+    assert states_of(curated) == before
+
+
+@pytest.mark.parametrize("flags", [{}, {"repair": True}, {"deep": True, "repair": True}], ids=str)
+def test_damaged_curated_set_is_to_be_made_again_by_curating(curated: str, flags: dict[str, bool]) -> None:
+    flip_a_bit(Path(curated) / "train-000001.tar", 700)
+    before = states_of(curated)
+    with pytest.raises(
+        DamageError, match=r"000001\.tar has another sha256.* synthaug curate makes it again"
+    ) as refused:
+        check(curated, **flags)
+    assert "--repair" not in str(refused.value)
+    assert refused.value.exit_code == 3
+    assert states_of(curated) == before
+
+
+def test_curated_set_without_its_manifest_or_plan_is_finished(curated: str) -> None:
+    before = hashes_of(curated)
+    for name in (MANIFEST_NAME, "README.md", "croissant.json", "preview.png"):
+        (Path(curated) / name).unlink()
+    assert check(curated, finish=True, deep=True).is_newly_finished
+    (Path(curated) / "plan.json").unlink()
+    assert not check(curated, finish=True).is_newly_finished
+    assert hashes_of(curated) == before
+    (Path(curated) / MANIFEST_NAME).unlink()
+    (Path(curated) / "train-000000.tar").unlink()
+    with pytest.raises(SynthaugError, match="1 of 2 shards are missing or too short. .*synthaug curate") as refused:
+        check(curated, finish=True)
+    assert refused.value.exit_code == 1
 
 
 def test_set_whose_makers_have_gone_is_finished(out: str) -> None:

@@ -14,10 +14,14 @@ from synthaug.core.console import log, progress
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.storage import write_text
 from synthaug.shards.card import parquet_card
+from synthaug.shards.curation import NOT_MEASURED
 from synthaug.shards.find import ShardFile
 from synthaug.shards.reader import Damage, ShardSample, iterate_shard
 from synthaug.workflows.export.stream import ShardStream
 
+#: The score that sets of format 4 did not know yet.
+_LATER_SCORE = "relative_train_distance"
+_SCORES = dict.fromkeys(("label_confidence", "nearest_train_distance", _LATER_SCORE), "float64")
 #: Fields of a sample's JSON that become columns, with their types.
 FIELDS: Mapping[str, str | dict[str, str]] = {
     "class": "string",
@@ -28,7 +32,7 @@ FIELDS: Mapping[str, str | dict[str, str]] = {
     "sampler": "string",
     "steps": "int64",
     "guidance": "float64",
-    "scores": {"label_confidence": "float64", "nearest_train_distance": "float64"},
+    "scores": _SCORES,
 }
 #: A row group is written, and forgotten, at so many rows or bytes of images.
 _ROWS, _BYTES = 1000, 64 * 1024 * 1024
@@ -160,7 +164,7 @@ def _table_of(stream: ShardStream) -> _Table:
 
 
 def parse_fields(sample: ShardSample, shard: ShardFile) -> dict[str, Any]:
-    """The JSON object of a sample; an empty one if it has none.
+    """The JSON object of a sample, an empty one if it has none; scores of format 4 are completed.
 
     Raises:
         DamageError: If it is not a JSON object.
@@ -171,6 +175,9 @@ def parse_fields(sample: ShardSample, shard: ShardFile) -> dict[str, Any]:
         raise DamageError(f"{shard}: the JSON of sample {sample.key} is damaged ({error})") from error
     if not isinstance(value, dict):
         raise DamageError(f"{shard}: the JSON of sample {sample.key} is not an object")
+    scores = value.get("scores")
+    if isinstance(scores, dict) and _SCORES.keys() - scores.keys() == {_LATER_SCORE}:
+        scores[_LATER_SCORE] = NOT_MEASURED
     return value
 
 

@@ -13,8 +13,8 @@ from synthaug.shards.reader import OnDamage
 from synthaug.workflows.config import Location, Settings
 from synthaug.workflows.export.imagefolder import write_image_folder
 from synthaug.workflows.export.parquet import write_parquet
-from synthaug.workflows.export.place import appearing, empty_place
 from synthaug.workflows.export.stream import ShardStream
+from synthaug.workflows.place import appearing, empty_place
 
 _WRITERS = {"imagefolder": write_image_folder, "parquet": write_parquet}
 
@@ -73,7 +73,7 @@ def export(config: ExportConfig) -> ExportResult:
         DamageError: At the first damage, unless it is to be skipped.
         StorageError: If the disk refuses; nothing appears then.
     """
-    out = empty_place(config.out)
+    out = empty_place(config.out, kind="export")
     stream = ShardStream.of(config.folder, config.on_damage)
     with appearing(out) as folder:
         counts = _WRITERS[config.to](stream, folder)

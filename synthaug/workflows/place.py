@@ -14,11 +14,15 @@ from synthaug.core.errors import InputError
 from synthaug.core.folders import is_url
 from synthaug.core.storage import check_folder, disk_errors
 
-_UNFINISHED = ".exporting"
+_UNFINISHED = ".unfinished"
 
 
-def empty_place(where: str) -> Path:
+def empty_place(where: str, *, kind: str) -> Path:
     """The path of a folder that may appear.
+
+    Args:
+        where: What was asked for.
+        kind: What the folder is for, as a noun.
 
     Raises:
         InputError: If it is a URL, holds something, or cannot be replaced.
@@ -26,9 +30,10 @@ def empty_place(where: str) -> Path:
     if is_url(where):
         raise InputError(f"--out must be a folder on a disk, found {where}; upload it from there when it is complete")
     out = Path(where).resolve()
-    check_folder(out, marker=None, kind="export")
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"--out {where} holds hidden files; choose another folder")
+    if out.is_dir() and (names := [entry.name for entry in out.iterdir()]):
+        files = "hidden files" if all(name.startswith(".") for name in names) else "files"
+        raise InputError(f"--out {where} holds {files}; the {kind} needs a new or empty folder, choose another one")
+    check_folder(out, marker=None, kind=kind)
     if out.is_mount():
         raise InputError(f"--out {where} is where a disk is mounted, it cannot be renamed to; choose a folder in it")
     return out
@@ -57,7 +62,7 @@ def appearing(out: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed exports left: what nobody has locked."""
+    """Removes what killed processes left: what nobody has locked."""
     for path in folder.glob(f".*{_UNFINISHED}"):
         with contextlib.suppress(OSError), _locked(path) as is_locked:
             if is_locked:
