@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from synthaug.core.errors import InputError
+from synthaug.metrics.neighbours import (
+    Bounds,
+    Frame,
+    buffer_for,
+    group_minima,
+    members,
+    nearest,
+    product,
+    squared_distances,
+)
+
+#: Real and generated samples in a block; few enough for the block to stay in a cache.
+REAL, GENERATED = 1024, 2048
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,32 @@ class PRDC:
     coverage: float
 
 
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Which samples lie in whose neighbourhood, on the CPU.
+
+    Attributes:
+        holding: For each generated sample, the number of real neighbourhoods that hold it.
+        covered: For each real sample, whether its neighbourhood holds a generated one.
+        recalled: For each real sample, whether it lies in some generated sample's neighbourhood.
+        neighbours: k.
+    """
+
+    holding: Int64[Tensor, " m"]
+    covered: Bool[Tensor, " n"]
+    recalled: Bool[Tensor, " n"]
+    neighbours: int
+
+    def prdc(self) -> PRDC:
+        """The figures of both sets as a whole."""
+        return PRDC(
+            precision=_share(self.holding > 0),
+            recall=_share(self.recalled),
+            density=float(self.holding.double().mean() / self.neighbours),
+            coverage=_share(self.covered),
+        )
+
+
 def prdc(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], *, neighbours: int = 5) -> PRDC:
     """Compares two sets of features in float64; a sample's neighbourhood reaches to its k-th nearest of its own set.
 
@@ -37,28 +76,119 @@ def prdc(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], *, neighbo
         neighbours: k.
 
     Raises:
-        InputError: If a set has no more samples than neighbours.
+        InputError: If a set has no more samples than neighbours, or a feature is not a finite number.
+    """
+    return neighbourhoods(real, generated, neighbours=neighbours).prdc()
+
+
+def neighbourhoods(
+    real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], *, neighbours: int = 5
+) -> Neighbourhoods:
+    """The same for each sample; what is exactly as far as the k-th nearest is in the neighbourhood.
+
+    Computed by blocks on the device of the features, so that memory does not grow with n m.
+
+    Args:
+        real: Features of real images.
+        generated: Features of generated images.
+        neighbours: k.
+
+    Raises:
+        InputError: If a set has no more samples than neighbours, or a feature is not a finite number.
     """
     if min(len(real), len(generated)) <= neighbours:
         raise InputError(
             f"with {neighbours} neighbours, at least {neighbours + 1} images of each kind are needed, found "
             f"{len(real)} real and {len(generated)} generated"
         )
-    real, generated = real.to(torch.float64), generated.to(torch.float64)
-    real_radii, generated_radii = _radii(real, neighbours), _radii(generated, neighbours)
-    between = torch.cdist(real, generated)
-    within_real = between <= real_radii[:, None]
-    return PRDC(
-        precision=_share(within_real.any(dim=0)),
-        recall=_share((between <= generated_radii[None, :]).any(dim=1)),
-        density=float(within_real.double().sum(dim=0).mean() / neighbours),
-        coverage=_share(between.min(dim=1).values <= real_radii),
+    real, generated = real.detach(), generated.detach()
+    radii, generated_radii = (
+        nearest(features, features, neighbours, excludes_self=True).distances[:, -1].to(features.device)
+        for features in (real, generated)
     )
+    holding, covered, recalled = _compare(real, generated, radii, generated_radii)
+    return Neighbourhoods(holding.cpu(), covered.cpu(), recalled.cpu(), neighbours)
 
 
-def _radii(features: Float[Tensor, "n d"], neighbours: int) -> Float[Tensor, " n"]:
-    """Distance of each sample to its k-th nearest other one (the nearest of all is itself)."""
-    return torch.cdist(features, features).kthvalue(neighbours + 1, dim=1).values
+@dataclass(frozen=True)
+class _Samples:
+    """Some samples of one kind with the radii of their neighbourhoods, also as scaled squares, and their bounds."""
+
+    features: Float[Tensor, "n d"]
+    radii: Float64[Tensor, " n"]
+    limits: Float64[Tensor, " n"]
+    bounds: Bounds
+
+
+def _compare(
+    real: Float[Tensor, "n d"],
+    generated: Float[Tensor, "m d"],
+    radii: Float64[Tensor, " n"],
+    generated_radii: Float64[Tensor, " m"],
+) -> tuple[Int64[Tensor, " m"], Bool[Tensor, " n"], Bool[Tensor, " n"]]:
+    """How many real neighbourhoods hold each generated sample, and which real samples are covered and recalled."""
+    frame = Frame.of(real, generated)
+    limits, generated_limits = ((each * frame.scale).square() for each in (radii, generated_radii))
+    holding = torch.zeros(len(generated), dtype=torch.int64, device=real.device)
+    covered, recalled = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
+    is_settled = frame.rows(real, torch.float32).slack * 32 < limits
+    for precision, chosen in ((torch.float32, is_settled), (torch.float64, ~is_settled)):
+        indices = chosen.nonzero().flatten()
+        left = frame.rows(real[indices], precision)
+        buffer = buffer_for(min(REAL, len(indices)), min(GENERATED, len(generated)), left.matrix)
+        for first in range(0, len(generated) if len(indices) else 0, GENERATED):
+            others = slice(first, first + GENERATED)
+            features = generated[others]
+            right = frame.columns(features, precision)
+            columns = _Samples(features, generated_radii[others], generated_limits[others], right)
+            for start in range(0, len(indices), REAL):
+                some = slice(start, start + REAL)
+                here = indices[some]
+                own = Bounds(left.matrix[some], left.slack[some])
+                rows = _Samples(real[here], radii[here], limits[here], own)
+                bounds = product(own.matrix, right.matrix, buffer)
+                holders, held = _held_by_rows(bounds, rows, columns)
+                holding[others] += held.bincount(minlength=len(features))
+                covered[here[holders]] = True
+                recalled[here] = _held_by_columns(bounds, rows, columns, recalled[here])
+    return holding, covered, recalled
+
+
+def _held_by_rows(
+    bounds: Float[Tensor, "n w"], rows: _Samples, columns: _Samples
+) -> tuple[Int64[Tensor, " p"], Int64[Tensor, " p"]]:
+    """All pairs of a row and a column that is in the row's neighbourhood."""
+    limits = rows.limits.to(bounds.dtype)[:, None]
+    minima = group_minima(bounds)
+    holders, groups = (minima <= limits).nonzero(as_tuple=True)
+    candidates = members(groups, minima.shape[1])
+    is_possible = bounds[holders[:, None], candidates] <= limits[holders]
+    holders, held = holders[:, None].expand_as(candidates)[is_possible], candidates[is_possible]
+    slack = rows.bounds.slack[holders] + columns.bounds.slack[held]
+    is_held = bounds[holders, held] + 2 * slack <= rows.limits[holders]
+    unsure = (~is_held).nonzero().flatten()
+    distances = squared_distances(rows.features, holders[unsure], columns.features, held[unsure]).sqrt()
+    is_held[unsure] = distances <= rows.radii[holders[unsure]]
+    return holders[is_held], held[is_held]
+
+
+def _held_by_columns(
+    bounds: Float[Tensor, "n w"], rows: _Samples, columns: _Samples, is_known: Bool[Tensor, " n"]
+) -> Bool[Tensor, " n"]:
+    """Whether each row is in some column's neighbourhood; those known to be are left alone. Overwrites the bounds."""
+    gaps = bounds[:, : len(columns.limits)].sub_(columns.limits.to(bounds.dtype))
+    least = gaps.amin(dim=1)
+    is_held = is_known | (least + 2 * (rows.bounds.slack + columns.bounds.slack.max()) <= 0)
+    open_rows = (~is_held & (least <= 0)).nonzero().flatten()
+    held, holders = (gaps[open_rows] <= 0).nonzero(as_tuple=True)
+    held = open_rows[held]
+    slack = rows.bounds.slack[held] + columns.bounds.slack[holders]
+    is_held[held[gaps[held, holders] + 2 * slack <= 0]] = True
+    unsure = (~is_held[held]).nonzero().flatten()
+    held, holders = held[unsure], holders[unsure]
+    distances = squared_distances(rows.features, held, columns.features, holders).sqrt()
+    is_held[held[distances <= columns.radii[holders]]] = True
+    return is_held
 
 
 def _share(flags: Tensor) -> float:

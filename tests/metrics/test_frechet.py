@@ -12,7 +12,15 @@ from torch import Tensor
 
 from synthaug.core.errors import InputError
 from synthaug.core.seeding import generator_for
-from synthaug.metrics.frechet import frechet_distance
+from synthaug.metrics.frechet import (
+    Gaussian,
+    fit_gaussian,
+    frechet_distance,
+    frechet_estimate,
+    gaussian_distance,
+    influences,
+)
+from tests.metrics.sizes import LargestTensor
 
 
 def normal(name: str, count: int, dimensions: int) -> Tensor:
@@ -124,3 +132,126 @@ def test_features_that_are_no_numbers_are_refused(value: float) -> None:
     for pair in ((spoilt, torch.zeros(4, 3)), (torch.zeros(4, 3), spoilt)):
         with pytest.raises(InputError, match="needs finite features"):
             frechet_distance(*pair)
+
+
+def test_order_of_the_images_does_not_matter() -> None:
+    first, second = normal("first", 5000, 6), 2 * normal("second", 4500, 6) + 1
+    orders = [torch.randperm(len(features), generator=generator_for("order")) for features in (first, second)]
+    assert frechet_distance(first[orders[0]], second[orders[1]]) == pytest.approx(
+        frechet_distance(first, second), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("count", [2, 4096, 4097, 9000])
+def test_moments_are_those_of_numpy_for_any_number_of_blocks(count: int) -> None:
+    features = (100 + normal("features", count, 3) @ normal("mixing", 3, 3)).float()
+    found = fit_gaussian(features)
+    values = features.numpy().astype(np.float64)
+    assert found.count == count
+    np.testing.assert_allclose(found.mean.numpy(), values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance.numpy(), np.cov(values.T), rtol=1e-9)
+
+
+def test_features_are_never_all_in_float64() -> None:
+    features = normal("features", 20_000, 4).float()
+    with LargestTensor() as tensors:
+        fit_gaussian(features)
+    assert 0 < tensors.elements <= 5000 * 4
+
+
+def test_fitted_sets_are_at_the_distance_of_the_sets() -> None:
+    first, second = normal("first", 90, 5), 2 * normal("second", 70, 5) + 1
+    assert gaussian_distance(fit_gaussian(first), fit_gaussian(second)) == frechet_distance(first, second)
+
+
+def weighted(features: Tensor, weights: Tensor) -> Gaussian:
+    """The Gaussian of a set whose samples have these shares."""
+    mean = weights @ features
+    centred = features - mean
+    return Gaussian(mean, (weights[:, None] * centred).T @ centred, len(features))
+
+
+def test_influence_is_the_derivative_by_a_samples_share() -> None:
+    first, second = normal("first", 40, 3) @ normal("mixing", 3, 3), normal("second", 30, 3) + 1
+    other, shares = fit_gaussian(second), torch.full((40,), 1 / 40, dtype=torch.float64)
+    found, step = influences(first, weighted(first, shares), other), 1e-5
+
+    def moved(sample: int, amount: float) -> float:
+        gain = amount * (torch.arange(40) == sample).double()
+        return gaussian_distance(weighted(first, (1 - amount) * shares + gain), other)
+
+    slopes = [(moved(sample, step) - moved(sample, -step)) / (2 * step) for sample in range(40)]
+    torch.testing.assert_close(found, torch.tensor(slopes, dtype=torch.float64), rtol=1e-6, atol=1e-6)
+
+
+def draw(number: int, real: int = 300, generated: int = 200) -> tuple[Tensor, Tensor]:
+    """Sets from two Gaussians at a clear distance."""
+    mixing = torch.eye(3) + 0.5 * normal("mixing", 3, 3)
+    return normal(f"real {number}", real, 3), normal(f"generated {number}", generated, 3) @ mixing + 0.6
+
+
+def error_of(real: Tensor, generated: Tensor) -> float:
+    """The standard error that the interval stands for."""
+    found = frechet_estimate(real, generated)
+    return (found.high - found.low) / (2 * 1.96)
+
+
+def test_interval_is_as_wide_as_fresh_draws_differ() -> None:
+    expected = np.std([frechet_distance(*draw(number)) for number in range(400)])
+    assert np.mean([error_of(*draw(number)) for number in range(20)]) == pytest.approx(expected, rel=0.15)
+
+
+def test_interval_is_as_wide_as_that_of_a_bootstrap_of_the_distance() -> None:
+    real, generated = draw(0)
+    generator, distances = generator_for("bootstrap"), []
+    for _ in range(400):
+        rows = [torch.randint(len(one), (len(one),), generator=generator) for one in (real, generated)]
+        distances.append(frechet_distance(real[rows[0]], generated[rows[1]]))
+    assert error_of(real, generated) == pytest.approx(float(np.std(distances)), rel=0.2)
+
+
+def test_interval_surrounds_the_distance_and_shrinks_with_more_images() -> None:
+    widths = []
+    for factor in (1, 4):
+        real, generated = draw(0, 300 * factor, 200 * factor)
+        found = frechet_estimate(real, generated)
+        assert found.value == frechet_distance(real, generated)
+        assert found.low < found.value < found.high
+        widths.append(found.high - found.low)
+    assert widths[1] / widths[0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_sets_in_a_like_order_are_as_uncertain_as_shuffled_ones() -> None:
+    """The noise of both sets is independent, though sample i of either may be of the same class."""
+    real, generated = draw(0, 250, 250)
+    ordered = [one[one[:, 0].argsort()] for one in (real, generated)]
+    assert error_of(*ordered) == pytest.approx(error_of(real, generated), rel=0.1)
+
+
+def test_features_that_repeat_others_or_never_vary_change_no_width() -> None:
+    real, generated = draw(0)
+    padded = [torch.cat([one, torch.full((len(one), 2), 5.0), one[:, :1]], dim=1) for one in (real, generated)]
+    doubled = [torch.cat([one, one[:, :1]], dim=1) for one in (real, generated)]
+    scaled = [one * torch.tensor([math.sqrt(2), 1, 1], dtype=torch.float64) for one in (real, generated)]
+    for other in (padded, doubled):
+        assert error_of(*other) == pytest.approx(error_of(*scaled), rel=1e-4)
+
+
+def test_interval_stays_above_zero() -> None:
+    found = frechet_estimate(normal("one", 30, 2), normal("two", 30, 2))
+    assert 0 <= found.low <= found.value <= found.high
+
+
+def test_resamples_depend_on_the_seed() -> None:
+    real, generated = draw(0)
+    assert frechet_estimate(real, generated, seed=1) == frechet_estimate(real, generated, seed=1)
+    assert frechet_estimate(real, generated, seed=1) != frechet_estimate(real, generated, seed=2)
+
+
+@pytest.mark.parametrize(("real", "generated"), [(8, 50), (50, 8), (2, 2)])
+def test_interval_of_fewer_images_than_features_is_refused(real: int, generated: int) -> None:
+    with pytest.raises(
+        InputError, match=f"8 features needs at least 9 images.*found {real} real and {generated} generated.*singular"
+    ):
+        frechet_estimate(normal("real", real, 8), normal("generated", generated, 8))
+    assert frechet_distance(normal("real", real, 8), normal("generated", generated, 8)) > 0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from synthaug.core.errors import InputError
 from synthaug.core.seeding import generator_for
-from synthaug.metrics.prdc import PRDC, prdc
+from synthaug.metrics import neighbours as search
+from synthaug.metrics import prdc as comparison
+from synthaug.metrics.prdc import PRDC, neighbourhoods, prdc
 
 
 def line(*values: float) -> Tensor:
@@ -127,3 +131,131 @@ def test_order_of_the_samples_does_not_matter() -> None:
 def test_fewer_samples_than_neighbours_are_refused(real: int, generated: int) -> None:
     with pytest.raises(InputError, match=f"at least 6 images .* found {real} real and {generated} generated"):
         prdc(torch.zeros(real, 2), torch.zeros(generated, 2), neighbours=5)
+
+
+#: Real and generated samples in a block, and columns in a group.
+BLOCKS = [(1024, 2048, 64), (7, 16, 4), (9, 25, 1)]
+
+
+def use_blocks(blocks: tuple[int, int, int], patch: pytest.MonkeyPatch) -> None:
+    for module, name, value in zip(
+        (comparison, comparison, search), ("REAL", "GENERATED", "GROUP"), blocks, strict=True
+    ):
+        patch.setattr(module, name, value)
+
+
+def samples_by_loops(real: Tensor, generated: Tensor, k: int) -> tuple[list[int], list[bool], list[bool]]:
+    """How many real neighbourhoods hold each generated sample, and which real ones are covered and recalled."""
+
+    def squares(some: Tensor, others: Tensor) -> list[list[int]]:
+        rows, columns = some.long().tolist(), others.long().tolist()
+        return [[sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) for b in columns] for a in rows]
+
+    radii = [sorted(row)[k] for row in squares(real, real)]
+    other_radii = [sorted(row)[k] for row in squares(generated, generated)]
+    between = squares(real, generated)
+    within = [[square <= radius for square in row] for row, radius in zip(between, radii, strict=True)]
+    recalled = [any(square <= r for square, r in zip(row, other_radii, strict=True)) for row in between]
+    return [sum(column) for column in zip(*within, strict=True)], [any(row) for row in within], recalled
+
+
+def samples_by_cdist(real: Tensor, generated: Tensor, k: int) -> tuple[list[int], list[bool], list[bool]]:
+    """The same of real numbers, by the distances of scipy."""
+    first, second = real.double().numpy(), generated.double().numpy()
+    radii, other_radii = (np.sort(cdist(each, each), axis=1)[:, k] for each in (first, second))
+    between = cdist(first, second)
+    within = between <= radii[:, None]
+    recalled = (between <= other_radii[None, :]).any(axis=1)
+    return within.sum(axis=0).tolist(), within.any(axis=1).tolist(), recalled.tolist()
+
+
+def check(real: Tensor, generated: Tensor, expected: tuple[list[int], list[bool], list[bool]], k: int) -> None:
+    found = neighbourhoods(real, generated, neighbours=k)
+    assert (found.holding.tolist(), found.covered.tolist(), found.recalled.tolist()) == expected
+    assert found.neighbours == k
+    assert found.prdc() == prdc(real, generated, neighbours=k)
+
+
+@settings(max_examples=40)
+@given(POINTS, st.sampled_from(BLOCKS))
+def test_each_sample_is_where_the_definitions_put_it(
+    case: tuple[int, list[list[int]], list[list[int]]], blocks: tuple[int, int, int]
+) -> None:
+    k, real, generated = case[0], torch.tensor(case[1]).float(), torch.tensor(case[2]).float()
+    with pytest.MonkeyPatch.context() as patch:
+        use_blocks(blocks, patch)
+        check(real, generated, samples_by_loops(real, generated, k), k)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_samples_of_real_numbers_are_where_scipy_puts_them(
+    blocks: tuple[int, int, int], offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_blocks(blocks, monkeypatch)
+    real, generated = normal("real", 120) + offset, 0.8 * normal("generated", 90) + 0.2 + offset
+    check(real, generated, samples_by_cdist(real, generated, 3), 3)
+
+
+@pytest.mark.parametrize("gap", [1e2, 1e4, 1e8])
+def test_neighbourhoods_are_right_in_groups_far_apart(gap: float) -> None:
+    """Products in float32 no longer tell what is inside from 1e4 on, those in float64 from 1e8."""
+    sides = torch.tensor([-gap, gap], dtype=torch.float64).repeat(40)[:, None]
+    real, generated = (8 * normal(name, 80, 3).double().round() + sides for name in ("real", "generated"))
+    check(real, generated, samples_by_loops(real, generated, 3), 3)
+
+
+@pytest.mark.parametrize("case", ["alike", "groups far apart", "one far", "in the middle"])
+def test_few_pairs_are_measured(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds decide the others, in float64 where float32 does not."""
+    measured, measure = [], comparison.squared_distances
+
+    def count(first: Tensor, rows: Tensor, second: Tensor, others: Tensor) -> Tensor:
+        measured.append(len(rows))
+        return measure(first, rows, second, others)
+
+    monkeypatch.setattr(comparison, "squared_distances", count)
+    real, generated = normal("real", 200).double(), normal("generated", 200).double()
+    if case == "groups far apart":
+        real[::2] += 1e4
+        generated[::2] += 1e4
+    elif case == "one far":
+        real[0], generated[0] = 1e3, -1e3
+    elif case == "in the middle":
+        real, generated = generated, 1e-3 * real
+    neighbourhoods(real, generated)
+    assert sum(measured) <= 20
+
+
+def test_one_far_sample_does_not_disturb_the_others() -> None:
+    real, generated = normal("real", 100).double(), normal("generated", 100).double()
+    real[3], generated[5] = 1e6, -1e6
+    check(real, generated, samples_by_cdist(real, generated, 3), 3)
+
+
+def test_a_point_at_the_border_is_inside_however_distances_round() -> None:
+    """To both sides of a real sample, its nearest and a generated one are equally far, to the last bit."""
+    offsets = normal("offsets", 30, 64).double()
+    centres = 100 * normal("centres", 30, 64).double().round()
+    real = torch.cat([centres, centres + offsets])
+    offsets = real[30:] - centres
+    at_border = neighbourhoods(real, torch.cat([centres - offsets, real[30:]]), neighbours=1)
+    assert at_border.holding.tolist() == [1] * 30 + [2] * 30
+    beyond = neighbourhoods(real, centres - (1 + 1e-12) * offsets, neighbours=1)
+    assert beyond.holding.tolist() == [0] * 30
+
+
+def test_all_generated_in_the_middle_are_in_every_neighbourhood() -> None:
+    """Samples of many dimensions are nearer to their mean than to each other."""
+    real, generated = normal("real", 200, 64), 1e-3 * normal("generated", 300, 64)
+    found = neighbourhoods(real, generated)
+    assert found.holding.tolist() == [200] * 300
+    assert found.covered.all()
+    assert not found.recalled.any()
+
+
+def test_features_that_are_no_finite_numbers_are_refused() -> None:
+    bad = normal("bad", 20)
+    bad[7, 1] = float("nan")
+    with pytest.raises(InputError, match="finite"):
+        prdc(normal("good", 20), bad)
