@@ -52,7 +52,7 @@ class ClassifierCard(BaseModel):
         ancestors: Splits of the classifiers it began from.
         steps: Optimiser steps taken.
         validation_accuracy: Of its weights.
-        test_accuracy: Likewise.
+        test_accuracy: Likewise; None if it was never tested.
         weights_sha256: Of the file of weights.
         environment: Hardware and versions.
     """
@@ -71,7 +71,7 @@ class ClassifierCard(BaseModel):
     ancestors: tuple[SplitRecord, ...]
     steps: int
     validation_accuracy: float
-    test_accuracy: float
+    test_accuracy: float | None
     weights_sha256: str
     environment: dict[str, str]
 

@@ -141,7 +141,7 @@ def _panel(config: type[Settings], name: str) -> str:
 
 
 #: In the order of the help: the verb's own first, those that all verbs share last.
-_PANELS = ["Options", "Training", "Mixing", "Data", "Common"]
+_PANELS = ["Options", "Training", "Mixing", "Data", "Real images", "Common"]
 _PANEL = "Common"
 _COMMON = [
     _common(

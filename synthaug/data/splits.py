@@ -6,12 +6,13 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from synthaug.core.errors import InputError
 from synthaug.core.seeding import generator_for
 from synthaug.core.types import LabelledImages, SplitRecord
+from synthaug.data.equality import equal_to_any
 from synthaug.data.sources import Source
 
 _TEST_SHARE = 0.2
@@ -38,15 +39,24 @@ class Splits:
 
     def repeated(self) -> int:
         """How many validation and test images are also training images, pixel for pixel."""
+        train = self.train.images
+        parts = (self.validation.images, self.test.images)
+        return sum(int(equal_to_any(part, train, mirrored=False).sum()) for part in parts)
 
-        def digests(images: LabelledImages) -> list[bytes]:
-            return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images.images]
+    def are_test_images(self, images: UInt8[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:
+        """Which images equal a test image, and no training image, pixel for pixel; mirrored where that keeps the class.
 
-        seen = set(digests(self.train))
-        return sum(digest in seen for part in (self.validation, self.test) for digest in digests(part))
+        Nothing that is trained on such images can be tested on this split.
+        """
+        in_test, in_train = (
+            equal_to_any(images, part.images, mirrored=self.allows_flip) for part in (self.test, self.train)
+        )
+        return in_test & ~in_train
 
 
-def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | None = None, seed: int = 0) -> Splits:
+def make_splits(
+    source: Source, *, fraction: float = 1.0, per_class_real: int | tuple[int, ...] | None = None, seed: int = 0
+) -> Splits:
     """Splits a source class by class.
 
     A source without an official test set gives 20 % of each class to test; 10 % of what remains validates. Validation
@@ -55,7 +65,8 @@ def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | 
     Args:
         source: What to split.
         fraction: Share of the training images to use, in (0, 1]; at least one per class stays.
-        per_class_real: Training images per class to use, instead of a fraction.
+        per_class_real: Training images to use of each class, instead of a fraction: one number for all, or one for each
+            in label order.
         seed: Seed of the split.
 
     Raises:
@@ -66,10 +77,15 @@ def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | 
         raise InputError(f"--fraction must lie in (0, 1], found {fraction}")
     if per_class_real is not None and fraction != 1.0:
         raise InputError("give --fraction or --per-class-real, not both")
-    if per_class_real is not None and per_class_real < 1:
-        raise InputError(f"--per-class-real must be at least 1, found {per_class_real}")
-    if len(pool.class_names) < 2:
+    classes = len(pool.class_names)
+    if classes < 2:
         raise InputError(f"{source.spec}: at least two classes are needed, found {list(pool.class_names)}")
+    wanted = (per_class_real,) * classes if isinstance(per_class_real, int | None) else per_class_real
+    if len(wanted) != classes:
+        raise InputError(f"{source.spec}: numbers for {len(wanted)} classes are given, found {classes} classes")
+    for number in wanted:
+        if number is not None and number < 1:
+            raise InputError(f"--per-class-real must be at least 1, found {number}")
 
     parts: dict[str, list[Int64[Tensor, " m"]]] = {"train": [], "validation": [], "test": []}
     for label, members in enumerate(pool.indices_by_class()):
@@ -82,12 +98,12 @@ def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | 
                 f"{source.spec}: class {pool.class_names[label]!r} has {len(order)} image(s); at least "
                 f"{2 if source.test is not None else 3} are needed to train, validate and test"
             )
-        if per_class_real is not None and per_class_real > available:
+        if (number := wanted[label]) is not None and number > available:
             raise InputError(
-                f"--per-class-real {per_class_real} is more than the {available} training images that class "
+                f"--per-class-real {number} is more than the {available} training images that class "
                 f"{pool.class_names[label]!r} of {source.spec} has"
             )
-        in_use = per_class_real or max(1, round(fraction * available))
+        in_use = number or max(1, round(fraction * available))
         parts["test"].append(order[:test_count])
         parts["validation"].append(order[test_count : test_count + validation_count])
         parts["train"].append(order[test_count + validation_count :][:in_use])
@@ -96,13 +112,18 @@ def make_splits(source: Source, *, fraction: float = 1.0, per_class_real: int | 
     test = source.test if source.test is not None else pool.take(torch.cat(parts["test"]).sort().values)
     record = SplitRecord(
         source=source.spec,
-        source_fingerprint=_joined(pool.fingerprint, source.test.fingerprint if source.test is not None else ""),
+        source_fingerprint=source_fingerprint(source),
         seed=seed,
         class_counts=train.class_counts(),
         train_fingerprint=train.fingerprint,
         held_out_fingerprint=_joined(validation.fingerprint, test.fingerprint),
     )
     return Splits(train, validation, test, record, source.allows_flip)
+
+
+def source_fingerprint(source: Source) -> str:
+    """Names all images of a source, before splitting."""
+    return _joined(source.train.fingerprint, source.test.fingerprint if source.test is not None else "")
 
 
 def _joined(*fingerprints: str) -> str:

@@ -152,16 +152,33 @@ class DataConfig(WorkflowConfig):
 
     def split(self, source: Source) -> Splits:
         """Splits a loaded source by these settings, and warns of images that stand on both sides of the split."""
-        if self.flip is not None:
-            source = replace(source, allows_flip=self.flip)
-        splits = make_splits(source, fraction=self.fraction, per_class_real=self.per_class_real, seed=self.split_seed)
-        if repeated := splits.repeated():
-            held_out = len(splits.validation) + len(splits.test)
-            log(
-                f"warning: {repeated} of {held_out} validation and test images are also training images, pixel for "
-                "pixel; accuracies will come out too high. Remove the repetitions from the source."
-            )
-        return splits
+        return split_source(
+            source, fraction=self.fraction, per_class_real=self.per_class_real, seed=self.split_seed, flip=self.flip
+        )
+
+
+def split_source(
+    source: Source, *, fraction: float, per_class_real: int | tuple[int, ...] | None, seed: int, flip: bool | None
+) -> Splits:
+    """Splits a loaded source, and warns of images that stand on both sides of the split.
+
+    Args:
+        source: The images.
+        fraction: Share of the training images in use.
+        per_class_real: Training images per class in use, instead.
+        seed: Of the split.
+        flip: Whether a mirrored image still shows its class; None leaves it to the source.
+    """
+    if flip is not None:
+        source = replace(source, allows_flip=flip)
+    splits = make_splits(source, fraction=fraction, per_class_real=per_class_real, seed=seed)
+    if repeated := splits.repeated():
+        held_out = len(splits.validation) + len(splits.test)
+        log(
+            f"warning: {repeated} of {held_out} validation and test images are also training images, pixel for "
+            "pixel; accuracies will come out too high. Remove the repetitions from the source."
+        )
+    return splits
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from synthaug.classifiers.networks import ImageClassifier, build_network
 from synthaug.classifiers.recipes import Recipe
-from synthaug.classifiers.task import Preparation, train_classifier
+from synthaug.classifiers.task import Preparation, TrainedClassifier, train_classifier
 from synthaug.core.console import progress
 from synthaug.core.pixels import to_network
 from synthaug.core.runtime import Runtime
 from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.mixture import Mixture
+from synthaug.data.preparation import Preparation as SetPreparation
 from synthaug.data.splits import Splits
 from synthaug.metrics.agreement import agreement
 from synthaug.metrics.frechet import frechet_distance
@@ -29,7 +30,7 @@ _NEIGHBOURS = 5
 #: Fewer real images cannot be compared with.
 MIN_REFERENCE = _NEIGHBOURS + 1
 #: How judges are trained; no recipe of those that get better with time, as figures of different judges do not compare.
-_RECIPE = Recipe(
+JUDGE_RECIPE = Recipe(
     "judging samples", "resnet20", batch_size=64, optimiser="sgd", learning_rate=0.1, weight_decay=5e-4, steps=400
 )
 
@@ -73,15 +74,10 @@ class Judge:
             reference: Real images to compare with; the validation images if not given.
             steps: Optimiser steps; 400 if not given.
         """
-        recipe = _RECIPE if steps is None else replace(_RECIPE, steps=steps)
-        train = splits.train
-        network = build_network(recipe.network, channels=train.channels, classes=len(train.class_names), seed=0)
-        data = MixedDataModule(splits, mixture=Mixture(batch_size=recipe.batch_size))
-        with tempfile.TemporaryDirectory() as scratch, progress("training the judge", recipe.steps or 0) as advance:
-            result = train_classifier(network, data, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
-        network.to(runtime.device)
+        recipe = JUDGE_RECIPE if steps is None else replace(JUDGE_RECIPE, steps=steps)
+        network, result, preparation = train_judge(splits, recipe, runtime)
         images = (splits.validation if reference is None else reference).images
-        return cls.of(network, result.validation_accuracy, images)
+        return cls.of(network, result.validation_accuracy, images, preparation)
 
     def features(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n width"]:
         """What the classifier's last layer sees of images."""
@@ -110,6 +106,27 @@ class Judge:
             "density": compared.density,
             "coverage": compared.coverage,
         }
+
+
+def train_judge(
+    splits: Splits, recipe: Recipe, runtime: Runtime
+) -> tuple[ImageClassifier, TrainedClassifier, SetPreparation]:
+    """Trains a judge on the real training images.
+
+    Args:
+        splits: The real images.
+        recipe: Network and training settings.
+        runtime: Device and precision.
+
+    Returns:
+        The network on its device, how it was trained, and how images have to be prepared for it.
+    """
+    train = splits.train
+    network = build_network(recipe.architecture, channels=train.channels, classes=len(train.class_names), seed=0)
+    data = MixedDataModule(splits, mixture=Mixture(batch_size=recipe.batch_size, transform=recipe.transform))
+    with tempfile.TemporaryDirectory() as scratch, progress("training the judge", recipe.steps or 0) as advance:
+        trained = train_classifier(network, data, recipe, runtime=runtime, root=Path(scratch), on_step=advance)
+    return network.to(runtime.device), trained, data.preparation
 
 
 @torch.no_grad()

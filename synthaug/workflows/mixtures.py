@@ -17,7 +17,7 @@ from synthaug.data.mixture import Loading, Mixture, Synthetic
 from synthaug.data.pools import check_matches
 from synthaug.data.splits import Splits, leak
 from synthaug.shards.manifest import Manifest
-from synthaug.shards.plan import GeneratorRecord
+from synthaug.shards.plan import SetPlan
 from synthaug.shards.reader import OnDamage, read_set
 from synthaug.shards.verify import verify_set
 from synthaug.workflows.config import Locations
@@ -127,16 +127,22 @@ def open_synthetic(
     Args:
         folder: A folder or URL.
         splits: The real images.
-        accepts_init: Whether its generator may have begun as one of other images.
+        accepts_init: Whether its generator, and what curated it, may have begun as networks of other images.
 
     Raises:
-        InputError: If classes or image sizes differ, or the generator saw images that it must not have seen.
+        InputError: If classes or image sizes differ, or its generator or what curated it saw images that it must not
+            have seen.
         DamageError: If the set is damaged.
     """
     verify_set(folder)
     synthetic, manifest = read_set(folder)
     check_matches(splits.train, synthetic.name, synthetic.class_names, tuple(synthetic.images.shape[1:]))
-    _check_origin(str(folder), manifest.plan.generator, splits.record, accepts_init=accepts_init)
+    _check_origin(str(folder), manifest.plan, splits.record, accepts_init=accepts_init)
+    if held := int(splits.are_test_images(synthetic.images).sum()):
+        raise InputError(
+            f"{folder} must not be used with this split: {held} of its {len(synthetic)} images are test images, pixel "
+            "for pixel, whatever its generator's record says. Make a set with a generator that has not seen them."
+        )
     return synthetic, manifest
 
 
@@ -144,29 +150,39 @@ def open_sets_of(config: MixtureConfig, splits: Splits) -> list[Synthetic]:
     """The synthetic sets of some settings with their amounts, after checking their bytes and their origin.
 
     Raises:
-        InputError: If amounts do not fit the sets, or a generator saw images that it must not have seen.
+        InputError: If amounts do not fit the sets, or a generator or what curated its set saw images that it must not
+            have seen.
         DamageError: If a set is damaged, unless damage is skipped.
     """
     sets = config.sets()
     for one, where in zip(sets, config.synthetic, strict=True):
         if config.on_damage == "error":
             verify_set(where)
-        generator = Manifest.read(where).plan.generator
-        _check_origin(str(one.images), generator, splits.record, accepts_init=config.accept_init)
+        plan = Manifest.read(where).plan
+        _check_origin(str(one.images), plan, splits.record, accepts_init=config.accept_init)
     return sets
 
 
-def _check_origin(folder: str, generator: GeneratorRecord, record: SplitRecord, *, accepts_init: bool) -> None:
-    source = record.source_fingerprint
-    foreign = [former for former in generator.ancestors if former.source_fingerprint != source]
-    if foreign and not accepts_init:
-        raise InputError(
-            f"{folder}: its generator began as one of other images ({foreign[0].source}); nothing shows that they hold "
-            "no validation or test images of this split. If you know that they do not, give --accept-init."
-        )
-    for trained_on in (generator.split, *(former for former in generator.ancestors if former not in foreign)):
-        if reason := leak(trained_on, record):
+_SAME_SPLIT = "with the same --data, --split-seed and --fraction or --per-class-real"
+
+
+def _check_origin(folder: str, plan: SetPlan, record: SplitRecord, *, accepts_init: bool) -> None:
+    """Refuses a set if what drew it, or what chose among the images drawn, has seen images that are held out here."""
+
+    def check(whose: str, split: SplitRecord, ancestors: tuple[SplitRecord, ...], remedy: str) -> None:
+        foreign = [former for former in ancestors if former.source_fingerprint != record.source_fingerprint]
+        if foreign and not accepts_init:
             raise InputError(
-                f"{folder} must not be used with this split: {reason}. Train a generator with the same --data, "
-                "--split-seed and --fraction or --per-class-real, and generate from it."
+                f"{folder}: {whose} began as one of other images ({foreign[0].source}); nothing shows that they hold "
+                "no validation or test images of this split. If you know that they do not, give --accept-init."
             )
+        for trained_on in (split, *(former for former in ancestors if former not in foreign)):
+            if reason := leak(trained_on, record, whose=whose):
+                raise InputError(f"{folder} must not be used with this split: {reason}. {remedy}")
+
+    generator = plan.generator
+    remedy = f"Train a generator {_SAME_SPLIT}, and generate from it."
+    check("its generator", generator.split, generator.ancestors, remedy)
+    for judge in (curation.judge for curation in plan.curations):
+        remedy = f"Curate it again {_SAME_SPLIT}."
+        check("the classifier that curated it", judge.split, judge.ancestors, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from synthaug.classifiers.networks import NETWORKS
+from synthaug.core.types import LabelledImages
+from synthaug.data.sources import load_source
+from synthaug.data.splits import Splits, make_splits
 from synthaug.generators.ddpm.backend import DDPMGenerator
+from synthaug.workflows.judge import JUDGE_RECIPE
 from synthaug.workflows.synthesize import GenerateConfig
+from tests.workflows.planted import balanced
 from tests.workflows.sets import MakeConfig
 
 
@@ -69,3 +75,18 @@ def perceptron(monkeypatch: pytest.MonkeyPatch) -> str:
     builders["perceptron"] = lambda channels, stem: Hidden(channels)
     monkeypatch.setattr(NETWORKS, "_values", builders)
     return "perceptron"
+
+
+@pytest.fixture
+def quick_judge(perceptron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the judges of sets be networks that train much quicker."""
+    monkeypatch.setattr("synthaug.workflows.judging.JUDGE_RECIPE", replace(JUDGE_RECIPE, network=perceptron))
+
+
+@pytest.fixture(scope="session")
+def fresh_digits(digits_splits: Splits) -> LabelledImages:
+    """40 real digits of each class that are in no part of `digits_splits`."""
+    whole = make_splits(load_source("digits")).train
+    known = {image.numpy().tobytes() for image in digits_splits.train.images}
+    unused = [place for place, image in enumerate(whole.images) if image.numpy().tobytes() not in known]
+    return balanced(whole.take(torch.tensor(unused)), 40)

@@ -71,7 +71,8 @@ def _classifiers(result: ExplainResult) -> str:
     rows = [["classifier", "trained on", "network", "steps", "validation accuracy, %", "test accuracy, %", "folder"]]
     for facts in result.classifiers:
         sets = "no synthetic set" if not facts.synthetic else f"synthetic {', '.join(facts.synthetic)}"
-        accuracies = [f"{100 * value:.2f}" for value in (facts.validation_accuracy, facts.test_accuracy)]
+        known = (facts.validation_accuracy, facts.test_accuracy)
+        accuracies = ["not tested" if value is None else f"{100 * value:.2f}" for value in known]
         trained = f"{facts.train} real images, {sets}"
         rows.append([facts.name, trained, facts.network, str(facts.steps), *accuracies, facts.folder])
     return table(rows)

@@ -18,7 +18,7 @@ class ClassifierFacts:
         train: Real images in its training.
         synthetic: Synthetic sets in its training.
         validation_accuracy: In [0, 1].
-        test_accuracy: On the test images of its own split, in [0, 1].
+        test_accuracy: On the test images of its own split, in [0, 1]; None if it was never tested.
     """
 
     name: str
@@ -28,7 +28,7 @@ class ClassifierFacts:
     train: int
     synthetic: tuple[str, ...]
     validation_accuracy: float
-    test_accuracy: float
+    test_accuracy: float | None
 
 
 @dataclass(frozen=True)
