@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+BROWSER := $(or $(SYNTHAUG_CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 
 setup: .venv/.installed
 
@@ -16,7 +17,9 @@ demo: setup
 	$(BIN)/synthaug demo --out demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(if $(BROWSER),:,echo "Leaving out the tests that open a page: no chromium, chromium-browser or google-chrome found.")
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(if $(BROWSER),,-m "not gpu and not browser") \
+		--numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""A page to look through synthetic sets by class, beside what an evaluation found."""

@@ -1,0 +1,297 @@
+"""Evaluates sets: reads them, judges them, compares them, and writes figures, scores and the gallery."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from synthaug.classifiers.recipes import RECIPES, Recipe
+from synthaug.core.console import log
+from synthaug.core.errors import InputError
+from synthaug.core.runtime import environment
+from synthaug.core.storage import check_folder, write_json, write_text
+from synthaug.core.types import LabelledImages
+from synthaug.data.equality import digests
+from synthaug.data.splits import Splits
+from synthaug.metrics.calibration import confusion_matrix
+from synthaug.metrics.features import FeatureExtractor, extract, pixels_extractor
+from synthaug.shards.manifest import Manifest
+from synthaug.shards.plan import SetPlan
+from synthaug.shards.reader import read_set
+from synthaug.shards.verify import verify_set
+from synthaug.workflows.bench.sets import set_names
+from synthaug.workflows.evaluate.accuracy import accuracy_scores
+from synthaug.workflows.evaluate.copying import duplicates, memorisation
+from synthaug.workflows.evaluate.figures import METRICS, Compared, compare, label_fidelity, spread
+from synthaug.workflows.evaluate.gallery.contents import ShownSet
+from synthaug.workflows.evaluate.gallery.html import gallery_page
+from synthaug.workflows.evaluate.records import (
+    AccuracyScore,
+    Comparison,
+    EvaluateResult,
+    JudgeFacts,
+    Reference,
+    SetReport,
+)
+from synthaug.workflows.evaluate.settings import EvaluateConfig
+from synthaug.workflows.export.imagefolder import safe_name
+from synthaug.workflows.judging import RealClassifier, open_judge, open_real
+from synthaug.workflows.scoring import Copies, CopyDetector, find_copies, refuse_test_images
+
+#: Of the table of samples.
+_COLUMNS = (
+    "key",
+    "class",
+    "recognised_as",
+    "label_confidence",
+    "nearest_train_distance",
+    "relative_train_distance",
+    "nearest_train_image",
+    "repeats",
+)
+#: All figures; marks a folder as an evaluation.
+RECORD_NAME, PAGE_NAME = "evaluation.json", "gallery.html"
+
+
+@dataclass(frozen=True)
+class EvaluatePlan:
+    """What `evaluate` would do.
+
+    Attributes:
+        sets: Images of each set by name.
+        reference: The real images.
+        features: What images would be compared by.
+        metrics: Figures.
+        trainings: Trainings for the classification accuracy score.
+    """
+
+    sets: dict[str, int]
+    reference: Reference
+    features: tuple[str, ...]
+    metrics: tuple[str, ...]
+    trainings: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Sets:
+    """The sets by their manifests, and the real images beside which they are to stand."""
+
+    names: tuple[str, ...]
+    plans: tuple[SetPlan, ...]
+    splits: Splits
+    reference: Reference
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, config: EvaluateConfig) -> _Sets:
+        recipe = RECIPES.get(config.recipe)
+        if config.steps is not None:
+            recipe = dataclasses.replace(recipe, steps=config.steps)
+        check_folder(config.out, marker=RECORD_NAME, kind="earlier evaluation")
+        plans = [Manifest.read(where).plan for where in config.folders]
+        for number, plan in enumerate(plans):
+            if plan in plans[:number]:
+                raise InputError(
+                    f"{config.folders[number]} is given twice, or equal to another set; give each set once"
+                )
+        splits, is_generators = open_real(config, list(zip(config.folders, plans, strict=True)))
+        reference = Reference(
+            source=splits.record.source,
+            split=config.against,
+            images=len(getattr(splits, config.against)),
+            train=len(splits.train),
+            validation=len(splits.validation),
+            test=len(splits.test),
+            split_seed=splits.record.seed,
+            is_generators=is_generators,
+        )
+        names = set_names([plan.generator.model for plan in plans], config.folders)
+        return cls(tuple(names), tuple(plans), splits, reference, recipe)
+
+
+def plan_evaluation(config: EvaluateConfig) -> EvaluatePlan:
+    """What `evaluate` would do, without reading a shard.
+
+    Raises:
+        InputError: For anything that `evaluate` would refuse before that.
+    """
+    sets = _Sets.of(config)
+    counts = {name: plan.sample_count for name, plan in zip(sets.names, sets.plans, strict=True)}
+    trainings = config.cas_seeds * (len(counts) + 1) if config.cas_seeds else 0
+    return EvaluatePlan(counts, sets.reference, config.features, config.metrics or METRICS, trainings)
+
+
+def evaluate(config: EvaluateConfig) -> EvaluateResult:
+    """Say what is in synthetic sets, whether they copy the training data, and what a classifier learns from them.
+
+    Raises:
+        InputError: For a set without a manifest or for other images, one that holds test images, one whose generator
+            saw held-out images, or fewer images than a figure needs.
+        DamageError: If a set is damaged.
+    """
+    started = time.monotonic()
+    sets, runtime = _Sets.of(config), config.runtime()
+    splits = sets.splits
+    for where in config.folders:
+        verify_set(where)
+    images = [read_set(where)[0] for where in config.folders]
+    judge = open_judge(config, splits, runtime)
+    extractors = config.extractors(judge)
+    detectors = [CopyDetector.of(space, splits) for space in _copy_spaces(extractors, judge)]
+    found = []
+    for where, one in zip(config.folders, images, strict=True):
+        copies = find_copies(one, detectors, splits)
+        refuse_test_images(where, one, copies, detectors[0], splits)
+        found.append(copies)
+    recognised = [_probabilities(judge, one) for one in images]
+    comparisons = _comparisons(config, sets, images, extractors)
+    scores: dict[str, AccuracyScore] = {}
+    if config.cas_seeds:
+        seeds, named = range(config.seed, config.seed + config.cas_seeds), dict(zip(sets.names, images, strict=True))
+        scores = accuracy_scores(splits, named, sets.recipe, seeds, runtime, name=config.recipe)
+    reports = []
+    for number, (one, copies, said) in enumerate(zip(images, found, recognised, strict=True)):
+        name, predicted, classes = sets.names[number], said.argmax(dim=1), len(one.class_names)
+        compared, comparison = comparisons[number]
+        reports.append(
+            SetReport(
+                name=name,
+                where=config.folders[number],
+                images=len(one),
+                class_counts=one.class_counts(),
+                made=_made(sets.plans[number]),
+                comparisons=comparison,
+                compared=compared,
+                fidelity=label_fidelity(predicted, one.labels, classes),
+                confusion=confusion_matrix(predicted, one.labels, classes),
+                accuracy_score=scores.get(name),
+                memorisation=memorisation(copies, detectors),
+                duplicates=duplicates(copies, len(one) - len(set(digests(one.images))), detectors[0]),
+            )
+        )
+    result = EvaluateResult(
+        out=config.out,
+        page=config.out / PAGE_NAME,
+        class_names=splits.train.class_names,
+        reference=sets.reference,
+        judge=JudgeFacts(
+            judge.card.architecture.network, judge.card.steps, judge.card.validation_accuracy, judge.origin
+        ),
+        sets=tuple(reports),
+        environment=environment(),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    shown = [
+        _shown(one, plan, copies, said)
+        for one, plan, copies, said in zip(images, sets.plans, found, recognised, strict=True)
+    ]
+    _write(config, result, shown, found, splits)
+    return result
+
+
+def _copy_spaces(extractors: dict[str, FeatureExtractor], judge: RealClassifier) -> list[FeatureExtractor]:
+    """Where copies are looked for: in pixels, and in the first other space that images are compared by."""
+    others = [space for name, space in extractors.items() if name != "pixels"]
+    return [pixels_extractor(judge.card.channels, judge.card.image_size), *(others or [judge.extractor()])[:1]]
+
+
+def _probabilities(judge: RealClassifier, images: LabelledImages) -> Float[Tensor, "n k"]:
+    return judge.probabilities(extract(judge.extractor(), images.images, key=images.fingerprint))
+
+
+def _comparisons(
+    config: EvaluateConfig, sets: _Sets, images: Sequence[LabelledImages], extractors: dict[str, FeatureExtractor]
+) -> list[tuple[int, tuple[Comparison, ...]]]:
+    """For each set the number of its images compared, and its figures in each space."""
+    smallest = min(map(len, images))
+    if config.count is not None and config.count > smallest:
+        raise InputError(f"--count must be at most {smallest}, the images of the smallest set, found {config.count}")
+    real: LabelledImages = getattr(sets.splits, config.against)
+    chosen = [spread(one.labels, config.count or smallest) for one in images]
+    found = []
+    for name, one, positions in zip(sets.names, images, chosen, strict=True):
+        spaces = []
+        for extractor in extractors.values():
+            features = extract(extractor, one.images, key=one.fingerprint)[positions]
+            reference = Compared(extract(extractor, real.images, key=real.fingerprint), real.labels)
+            synthetic = Compared(features, one.labels[positions])
+            wanted = config.metrics or METRICS
+            spaces.append(compare(extractor, reference, synthetic, len(real.class_names), wanted, name=name))
+        found.append((len(positions), tuple(spaces)))
+        _check_figures(config, name, spaces)
+    return found
+
+
+def _check_figures(config: EvaluateConfig, name: str, spaces: Sequence[Comparison]) -> None:
+    """Refuses if a figure that was asked for by name could not be computed, or none could."""
+    missing = [figure for space in spaces for figure in space.figures if figure.overall.value is None]
+    if missing and (config.metrics or len(missing) == sum(len(space.figures) for space in spaces)):
+        raise InputError(f"{name}: no {missing[0].title}: {missing[0].overall.reason}")
+
+
+def _made(plan: SetPlan) -> str:
+    generator = plan.generator
+    size = f"{sum(generator.split.class_counts)} images of {generator.split.source}"
+    how = f"{plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed}"
+    curated = f", curated from {plan.per_class * len(plan.classes)}" if plan.curations else ""
+    return f"{generator.model} {generator.preset}, trained on {size}; {how}{curated}"
+
+
+def _shown(images: LabelledImages, plan: SetPlan, copies: Copies, probabilities: Float[Tensor, "n k"]) -> ShownSet:
+    return ShownSet(
+        images=images,
+        keys=tuple(shard.key(position) for shard in plan.shards() for position in range(len(shard))),
+        predicted=probabilities.argmax(dim=1),
+        confidence=of_label(probabilities, images.labels),
+        relative_distance=copies.relative,
+        nearest=copies.nearest,
+    )
+
+
+def of_label(probabilities: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The probability that each image is given of its label."""
+    return probabilities.gather(1, labels[:, None])[:, 0]
+
+
+def _write(
+    config: EvaluateConfig, result: EvaluateResult, shown: Sequence[ShownSet], found: Sequence[Copies], splits: Splits
+) -> None:
+    """The figures come first: they mark the folder, should the rest be interrupted."""
+    figures = {name: value for name, value in dataclasses.asdict(result).items() if name not in ("out", "page")}
+    write_json(config.out / RECORD_NAME, {"split": splits.record.model_dump(mode="json"), **figures})
+    for report, one, copies in zip(result.sets, shown, found, strict=True):
+        write_text(config.out / f"samples_{safe_name(report.name, 200)}.csv", _samples(one, copies))
+    write_text(config.out / PAGE_NAME, gallery_page(result, shown, splits.train, shown=config.gallery_samples))
+    config.save(config.out)
+    log(f"gallery: {result.page}")
+
+
+def _samples(shown: ShownSet, copies: Copies) -> str:
+    """A line of scores for each sample."""
+    names = shown.images.class_names
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    is_first = copies.first == torch.arange(len(copies.first))
+    for place, key in enumerate(shown.keys):
+        writer.writerow(
+            [
+                key,
+                names[int(shown.images.labels[place])],
+                names[int(shown.predicted[place])],
+                f"{float(shown.confidence[place]):.6f}",
+                f"{float(copies.level_distance[place]):.4f}",
+                f"{float(copies.relative[place]):.6f}",
+                int(shown.nearest[place]),
+                "" if is_first[place] else shown.keys[int(copies.first[place])],
+            ]
+        )
+    return buffer.getvalue()
