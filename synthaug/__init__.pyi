@@ -17,6 +17,8 @@ from .shards.reader import read_set
 from .shards.verify import Verification, verify_set
 from .workflows.bench import BenchConfig, BenchSummary, bench
 from .workflows.classify import ClassifyConfig, ClassifyResult, classify
+from .workflows.curate import CurateConfig, CurateResult, curate
+from .workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate
 from .workflows.explain import ExplainConfig, ExplainResult, explain
 from .workflows.report import report
 from .workflows.synthesize import GenerateConfig, GenerateResult, generate
@@ -31,7 +33,11 @@ __all__ = [
     "ClassConditionalDDPMPipeline",
     "ClassifyConfig",
     "ClassifyResult",
+    "CurateConfig",
+    "CurateResult",
     "DamageError",
+    "EvaluateConfig",
+    "EvaluateResult",
     "EvaluationLoader",
     "ExplainConfig",
     "ExplainResult",
@@ -61,6 +67,8 @@ __all__ = [
     "__version__",
     "bench",
     "classify",
+    "curate",
+    "evaluate",
     "explain",
     "generate",
     "load_backend",

@@ -26,6 +26,8 @@ VERBS = (
     "verify",
     "inspect",
     "export",
+    "evaluate",
+    "curate",
     "classify",
     "explain",
     "bench",

@@ -29,6 +29,7 @@ def _models(
         _section(f"generator {backend}, presets", presets)
     _section("checkpoints (packaged, and below this folder)", found.checkpoints)
     _section("classifier recipes", found.recipes)
+    _section("filters of a curation", found.filters)
     typer.echo(f"classifier networks: {', '.join(found.networks)}")
     typer.echo(f"classic transforms: {', '.join(found.transforms)}")
     typer.echo(f"data sources: {', '.join(found.sources)}")

@@ -12,6 +12,7 @@ from synthaug.data.sources import SOURCES
 from synthaug.generators.base import backend_names, load_backend
 from synthaug.generators.checkpoint import read_card
 from synthaug.workflows.checkpoints import local_checkpoints, packaged_checkpoints
+from synthaug.workflows.curate.named import FILTERS
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Catalogue:
         generators: Backend name -> preset name -> purpose.
         checkpoints: Checkpoint (packaged name or folder) -> what it is.
         recipes: Classifier recipe -> purpose, and what to expect.
+        filters: Filter of a curation -> what it removes or keeps.
         networks: Classifier networks.
         transforms: Presets of classic augmentation.
         sources: Kinds of SPEC.
@@ -30,6 +32,7 @@ class Catalogue:
     generators: dict[str, dict[str, str]]
     checkpoints: dict[str, str]
     recipes: dict[str, str]
+    filters: dict[str, str]
     networks: list[str]
     transforms: list[str]
     sources: list[str]
@@ -42,6 +45,7 @@ def catalogue(below: Path) -> Catalogue:
         generators={name: dict(load_backend(name).presets) for name in backend_names()},
         checkpoints={name: _describe(path) for name, path in found.items()},
         recipes={name: _of_recipe(recipe) for name, recipe in RECIPES.items()},
+        filters={name: kind.meaning for name, kind in FILTERS.items()},
         networks=NETWORKS.names(),
         transforms=TRANSFORMS.names(),
         sources=SOURCES.names(),
