@@ -105,9 +105,9 @@ def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         help_text += f" (default: {default})"
     extra = field.json_schema_extra
     if isinstance(extra, dict) and (metavar := extra.get("argument")):
-        argument = typer.Argument(metavar=str(metavar), help=help_text.removesuffix(" (required)"), show_default=False)
-        return inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=inspect.Parameter.empty, annotation=Annotated[kind, argument]
+        argument = typer.Argument(metavar=str(metavar), help=help_text, show_default=False)
+        return inspect.Parameter(  # not required here: it may stand in the file of --config
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, argument]
         )
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
     metavar = "<str>" if kind == list[str] else None

@@ -199,7 +199,8 @@ def _explain(config: type[Settings], detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"unknown setting {name!r}; known: {', '.join(config.model_fields)}"
     if detail["type"] == "missing":
-        return f"{flag} is required"
+        extra = config.model_fields[name].json_schema_extra if name in config.model_fields else None
+        return f"{extra['argument'] if isinstance(extra, dict) else flag} is required"
     message = detail["msg"].removeprefix("Value error, ")
     if ", found " in message:
         return f"{flag}: {message}"

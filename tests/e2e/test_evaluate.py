@@ -59,7 +59,7 @@ def test_sets_are_evaluated_side_by_side(real_set: Path, noise_set: Path, tmp_pa
     page = Page((out / "gallery.html").read_text(encoding="utf-8"))
     assert "noise-set" in (out / "gallery.html").read_text(encoding="utf-8")
     assert page.tables
-    again = run("evaluate", "--config", out / "config.yaml", real_set, noise_set, "--quiet")
+    again = run("evaluate", "--config", out / "config.yaml", "--quiet")
     assert again.code == 0, again.err
     assert again.err == ""
     assert "real-set: 100 images" in again.out
@@ -98,6 +98,8 @@ def test_what_cannot_be_judged_is_refused_in_one_paragraph(
 ) -> None:
     out = ("--out", tmp_path / "out", *FEW)
     assert_short_complaint(run("evaluate", tmp_path / "none", *out), 2, "no shard set at")
+    assert_short_complaint(run("evaluate", *out), 2, "DIR is required")
+    assert_short_complaint(run("curate", *out), 2, "DIR is required")
     assert_short_complaint(run("evaluate", digits_set, *out, "--metrics", "fid"), 2, "frechet")
     assert_short_complaint(run("evaluate", digits_set, *out, "--split-seed", 9), 2, "Leave --split-seed out")
     assert_short_complaint(run("evaluate", digits_set, *out, "--metrics", "frechet"), 2, "64")
