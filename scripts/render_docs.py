@@ -150,6 +150,16 @@ SPEEDS = (
     ("time of an epoch, 8 synthetic sets vs one (overhead)", "bench_loader", "sources_8_vs_1_ratio"),
     ("writing shards vs webdataset's `ShardWriter` with Pillow", "bench_shards", "write_vs_webdataset_ratio"),
     ("reading and decoding shards vs webdataset", "bench_shards", "read_vs_webdataset_ratio"),
+    (
+        "time of 5 nearest neighbours, 50,000 x 50,000 at 512 dimensions, vs the matrix product alone (overhead)",
+        "bench_metrics",
+        "knn_vs_matmul_ratio",
+    ),
+    (
+        "time of precision, recall, density and coverage there vs their three products (overhead)",
+        "bench_metrics",
+        "prdc_vs_matmul_ratio",
+    ),
 )
 
 
@@ -208,6 +218,50 @@ def survey_entry(figures: dict[str, float], key: str) -> str:
     if f"{key}_time_share" in figures:
         time = f", in {figures[f'{key}_time_share']:.2f} of the time"
     return f"{figures[f'{key}_points']:+.2f}{interval}{time}"
+
+
+COPIES = {"copies_digits": "digits", "copies_cifar10": "CIFAR-10 (JPEG q75)"}
+
+
+def copies_table() -> str:
+    """How many planted copies of training images are found, and how many fresh images are accused."""
+    kinds = {"exact": "equal", "noise": "±1 in each value", "jpeg75": "JPEG 75", "jpeg30": "JPEG 30"}
+    lines = [
+        f"| copies found, of each kind | training images | {' | '.join(kinds.values())} | mirrored "
+        "| fresh real images accused |",
+        "| --- | --- |" + " --- |" * (len(kinds) + 2),
+    ]
+    for name, title in COPIES.items():
+        if found := result(name):
+            figures = found["figures"]
+            shown = " | ".join(f"{figures[f'{kind}_found_percent']:.0f} %" for kind in kinds)
+            mirrored = (
+                f"{figures['mirrored_found_percent']:.0f} %" if "copies count" in found["method"] else "not sought"
+            )
+            accused = f"{figures['false_alarms_percent']:.2f} % of {figures['fresh']:.0f}"
+            lines.append(f"| {title} | {figures['train']:.0f} | {shown} | {mirrored} | {accused} |")
+    return "\n".join(lines)
+
+
+def curation_sentence() -> str:
+    """What curation was worth where labels were planted wrong."""
+    found = result("curation_digits")
+    if found is None:
+        return ""
+    figures = found["figures"]
+
+    def gain(name: str) -> str:
+        values = [figures[f"{name}_gain_{end}"] for end in ("points", "low", "high")]
+        return f"{values[0]:+.2f} points ({values[1]:+.2f} to {values[2]:+.2f})"
+
+    return (
+        f"With 30 % of the labels of a set planted wrong (digits, {figures['real_training_images']:.0f} labelled "
+        f"images, {figures['clean_synthetic_images']:.0f} drawn), `mislabelled` removes "
+        f"{figures['wrong_labels_removed_percent']:.1f} % of the wrong and keeps "
+        f"{figures['right_labels_kept_percent']:.1f} % of the rest. Against real images with classic augmentation, the "
+        f"set is worth {gain('planted')} as it is, {gain('curated')} curated, and {gain('clean')} had nothing been "
+        f"planted ({figures['seeds']:.0f} seeds)."
+    )
 
 
 def preset_table() -> str:
@@ -297,14 +351,42 @@ def quality_on_photographs(card: CheckpointCard) -> str:
 
 
 LIMITS = {
-    "digits": """Trained on very few images: samples may repeat them, which has not been measured. Meant for trying the
+    "digits": """Trained on very few images, which samples may repeat. Meant for trying the
 path out and for classifiers on the same split, not as a source of new handwriting. Intended use: training data for
 classifiers.""",
-    "cifar10": """Trained for minutes: colours and surroundings are those of the classes, objects often are not. Whether
-samples repeat training images has not been measured. A bench accepts its sets only with the images and the split it was
-trained on. Intended use: training data for classifiers.""",
+    "cifar10": """Trained for minutes: colours and surroundings are those of the classes, objects often are not. A bench
+accepts its sets only with the images and the split it was trained on. Intended use: training data for classifiers.""",
 }
 KINDS = {"ddpm": "A class-conditional DDPM", "acgan": "An auxiliary-classifier GAN"}
+
+
+def contents(name: str) -> str:
+    """What `synthaug evaluate` says of a packaged checkpoint's set."""
+    found = result(f"evaluation_{name}")
+    if found is None:
+        return "\n\nWhether samples repeat training images has not been measured."
+    figures, titles = found["figures"], {"frechet": "Fréchet distance", "kid": "kernel distance"}
+
+    def shown(key: str) -> str:
+        return f"{figures[key]:.3g} ({figures[f'{key}_low']:.3g} to {figures[f'{key}_high']:.3g})"
+
+    measures = [
+        f"{titles.get(key, key)} {shown(key)}"
+        for key in ("frechet", "kid", "precision", "recall", "density", "coverage")
+        if key in figures
+    ]
+    said = found["runs"]["memorisation"]["sentence"]
+    trained = ""
+    if "cas_gap" in figures:
+        trained = (
+            f" A classifier trained on the set alone is right for {100 * figures['cas_synthetic']:.1f} % of the real "
+            f"test images, one of the real training images for {100 * figures['cas_real']:.1f} %."
+        )
+    return (
+        f"\n\n`synthaug evaluate`: {', '.join(measures)}; {100 * figures['label_fidelity']:.1f} % recognised by a "
+        f"judge with {100 * figures['judge_validation_accuracy']:.1f} % validation accuracy.{trained} Copies: {said}. "
+        f"{found['method']}"
+    )
 
 
 def model_card(name: str, card: CheckpointCard) -> str:
@@ -317,6 +399,7 @@ def model_card(name: str, card: CheckpointCard) -> str:
         evaluation += drawn_quality(name)
     else:
         evaluation = quality_on_photographs(card)
+    evaluation += contents(name)
     size = f"{card.image_size}x{card.image_size}"
     kind = "grey" if card.channels == 1 else "RGB"
     origin = f"{sum(split.class_counts)} images of {split.source}, split seed {split.seed}"
@@ -381,6 +464,8 @@ def rendered() -> dict[Path, str]:
         "speed": speed_table(),
         "presets": preset_table(),
         "acgan": acgan_table(),
+        "copies": copies_table(),
+        "curation": curation_sentence(),
     }
     for marker, table in tables.items():
         pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)

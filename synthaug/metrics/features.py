@@ -33,6 +33,7 @@ class FeatureExtractor:
         features: Features of one batch, on the CPU in float32.
         probabilities: Class probabilities from features; None without classes.
         batch_size: Images of a batch.
+        is_cheap: Whether computing features takes no longer than reading them, so that they are not kept.
     """
 
     name: str
@@ -43,6 +44,7 @@ class FeatureExtractor:
     features: Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n width"]]
     probabilities: Callable[[Float[Tensor, "n width"]], Float[Tensor, "n k"]] | None = None
     batch_size: int = 500
+    is_cheap: bool = False
 
 
 def extract(
@@ -56,6 +58,8 @@ def extract(
         key: Names these images in this order among all that there are, for example by a hash.
         is_kept: Whether later runs find the features in the cache; a cache that cannot be written is a warning.
     """
+    if extractor.is_cheap:
+        return torch.cat([extractor.features(batch) for batch in torch.split(images, extractor.batch_size)])
     path = cache_home() / "features" / f"{sha256_json([key, extractor.identity])}.npy"
     if not is_kept:
         found = _read(path, extractor, len(images))
@@ -110,4 +114,5 @@ def pixels_extractor(channels: int, size: int) -> FeatureExtractor:
         width=channels * size * size,
         identity=sha256_json(["pixels", _PIXELS_VERSION, channels, size]),
         features=features,
+        is_cheap=True,
     )
