@@ -23,6 +23,7 @@ from synthaug.shards.reader import iterate_shard
 from synthaug.shards.writer import write_shard
 from synthaug.workflows.bench import BenchConfig, bench
 from synthaug.workflows.curate import CurateConfig, curate
+from synthaug.workflows.evaluate import EvaluateConfig, evaluate
 from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.train import TrainConfig, train
 
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--per-class", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--cas-seeds", type=int, default=3, help="trainings on each set alone")
     parser.add_argument("--generator", type=Path, help="a DDPM of the same digits, instead of training one")
     asked = parser.parse_args()
     state: Path = asked.state
@@ -76,27 +78,39 @@ def main() -> None:
     drawn = {pair: place for place, pair in enumerate(map(Manifest.read(planted).plan.sample, range(len(is_wrong))))}
     for place in range(plan.sample_count):
         stays[drawn[plan.sample(place)]] = True
+    folders = [str(clean), str(planted), str(curated)]
     summary = bench(
         BenchConfig.resolve(
             {
                 **data,
-                "synthetic": [str(clean), str(planted), str(curated)],
+                "synthetic": folders,
                 "seeds": asked.seeds,
                 "out": state / "bench",
             }
         )
     )
+    alone = evaluate(
+        EvaluateConfig.resolve({"folders": folders, "cas_seeds": asked.cas_seeds, "out": state / "evaluation"})
+    )
+    scores = {report.name: report.accuracy_score for report in alone.sets}
     figures = {
         "wrong_labels_planted": int(is_wrong.sum()),
         "wrong_labels_removed_percent": round(100 * (~stays[is_wrong]).double().mean().item(), 2),
         "right_labels_kept_percent": round(100 * stays[~is_wrong].double().mean().item(), 2),
         "judge_validation_accuracy": round(plan.curations[-1].judge.validation_accuracy, 4),
         **study_figures(summary),
+        **{
+            f"{name}_alone_test_accuracy_percent": round(100 * score.synthetic, 2)
+            for name, score in scores.items()
+            if score is not None
+        },
+        "seeds_alone": asked.cas_seeds,
     }
     method = (
         f"digits, {PER_CLASS_REAL} labelled images per class; a DDPM of them draws {asked.per_class} of each (clean); "
         "in a copy, 30 % of the samples of each class are images of the next class (planted), which `curate --filter "
-        "mislabelled` filters (curated); `bench` of all three, half of each batch synthetic, equal steps."
+        "mislabelled` filters (curated); `bench` of all three, half of each batch synthetic, and trainings on each set "
+        "alone, all of equal steps."
     )
     write_result("curation_digits", method, figures, study_runs(summary))
 

@@ -75,8 +75,8 @@ def main() -> None:
         f"{report.images} images drawn by the packaged {asked.model} with its default sampler, against "
         f"{result.reference.images} {result.reference.split} images of {title}"
         f"{' (those of its training)' if result.reference.is_generators else ''}, in the features of a "
-        f"{result.judge.network} of the training images ({result.judge.steps} steps), resize {space.resize}; copies are "
-        "looked for in pixels and in these features."
+        f"{result.judge.network} of the training images ({result.judge.steps} steps), resize {space.resize}; copies "
+        "are looked for in pixels and in these features."
     )
     runs = {"checkpoint": folder.name, "memorisation": dataclasses.asdict(report.memorisation)}
     write_result(f"evaluation_{asked.model}", method, figures_of(result), runs)

@@ -58,6 +58,11 @@ class TrainDistances:
         pairs = ((self.nearest, other.nearest), (self.index, other.index), (self.scale, other.scale))
         return TrainDistances(*(torch.where(is_closer, new, old) for old, new in pairs))
 
+    def joined(self, other: TrainDistances) -> TrainDistances:
+        """Those of these samples and of others."""
+        pairs = ((self.nearest, other.nearest), (self.index, other.index), (self.scale, other.scale))
+        return TrainDistances(*map(torch.cat, pairs))
+
 
 def scale_neighbours(train: int, classes: int) -> int:
     """How many training samples make up the scale: 50, or a quarter of a class if that is fewer, but at least 2."""

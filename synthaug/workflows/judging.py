@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from pydantic import Field
 from torch import Tensor
 
@@ -20,12 +20,12 @@ from synthaug.core.console import log
 from synthaug.core.errors import DamageError, InputError, StorageError
 from synthaug.core.runtime import Runtime, environment
 from synthaug.core.storage import cache_home, one_at_a_time, sha256_json
-from synthaug.core.types import SplitRecord
+from synthaug.core.types import LabelledImages, SplitRecord
 from synthaug.core.version import __version__
 from synthaug.data.preparation import Preparation
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, leak, source_fingerprint
-from synthaug.metrics.features import FeatureExtractor
+from synthaug.metrics.features import FeatureExtractor, extract
 from synthaug.shards.plan import SetPlan
 from synthaug.workflows.config import Count, WorkflowConfig, split_source
 from synthaug.workflows.judge import JUDGE_RECIPE, train_judge
@@ -71,7 +71,14 @@ class JudgingConfig(WorkflowConfig):
             image_size: Height and width of its images.
         """
         spec = record.source if self.reference is None else self.reference
-        source = load_source(spec, image_size=self.image_size or image_size)
+        try:
+            source = load_source(spec, image_size=self.image_size or image_size)
+        except InputError as error:
+            if self.reference is not None:
+                raise
+            raise InputError(
+                f"{error}. The set names these images as those of its generator; give --reference SPEC"
+            ) from error
         seed = record.seed if self.split_seed is None else self.split_seed
         is_same = source_fingerprint(source) == record.source_fingerprint
         numbers: int | tuple[int, ...] | None = self.per_class_real
@@ -117,11 +124,37 @@ class RealClassifier:
             probabilities=self.probabilities,
         )
 
+    def recognised(self, images: LabelledImages) -> Float[Tensor, "n k"]:
+        """The probabilities of each class for each image."""
+        return self.probabilities(extract(self.extractor(), images.images, key=images.fingerprint))
+
+    def facts(self) -> JudgeFacts:
+        """What a report says of it."""
+        card = self.card
+        return JudgeFacts(card.architecture.network, card.steps, card.validation_accuracy, self.origin)
+
     def probabilities(self, features: Float[Tensor, "n width"]) -> Float[Tensor, "n k"]:
         """Of each class, in float64 on the CPU, from what its last layer sees."""
         with torch.no_grad():
             logits: Tensor = self.network.head(features.to(self.device))
         return logits.double().softmax(dim=1).cpu()
+
+
+@dataclass(frozen=True)
+class JudgeFacts:
+    """The classifier that recognises images.
+
+    Attributes:
+        network: Name of its network.
+        steps: Optimiser steps of its training.
+        validation_accuracy: In [0, 1].
+        origin: Where it comes from.
+    """
+
+    network: str
+    steps: int
+    validation_accuracy: float
+    origin: str
 
 
 def open_real(config: JudgingConfig, sets: Sequence[tuple[str, SetPlan]]) -> tuple[Splits, bool]:
@@ -175,6 +208,11 @@ def _check_matches(where: str, plan: SetPlan, splits: Splits) -> None:
             f"warning: the generator of {where} was trained on {sum(generator.split.class_counts)} images, here "
             f"{len(train)} are in use: copies of the others are not found"
         )
+
+
+def of_label(probabilities: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The probability that each image is given of its label."""
+    return probabilities.gather(1, labels[:, None])[:, 0]
 
 
 def open_judge(config: JudgingConfig, splits: Splits, runtime: Runtime) -> RealClassifier:

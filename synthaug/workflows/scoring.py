@@ -15,6 +15,7 @@ from synthaug.data.equality import equal_to_any
 from synthaug.data.splits import Splits
 from synthaug.metrics.features import FeatureExtractor, extract
 from synthaug.metrics.memorisation import (
+    LEAST_HELD_OUT,
     TrainDistances,
     copy_threshold,
     duplicate_groups,
@@ -36,7 +37,8 @@ class CopyDetector:
         extractor: The space.
         train: Features of the training images.
         own: Distances of the training images among themselves.
-        held_out: Distances of the validation images, which nobody trained on.
+        held_out: Distances of the validation images, which nobody trained on; where they are too few, those of the
+            training images to each other as well.
         threshold: The largest relative distance that makes a copy.
         neighbours: Training images that make up the scale of a distance.
         allows_flip: Whether a mirrored copy is a copy.
@@ -52,19 +54,22 @@ class CopyDetector:
 
     @classmethod
     def of(cls, extractor: FeatureExtractor, splits: Splits) -> CopyDetector:
-        """Learns from the validation images what distances are usual.
+        """Learns from real images that are no copies what distances are usual.
 
         Raises:
-            InputError: If there are too few training or validation images.
+            InputError: If there are too few images.
         """
         real = splits.train
         features = extract(extractor, real.images, key=real.fingerprint)
         neighbours = scale_neighbours(len(real), len(real.class_names))
         held_out = _distances(extractor, splits.validation, features, neighbours, splits.allows_flip)
+        own = train_distances(features, features, neighbours=neighbours, are_train=True)
+        if len(splits.validation) < LEAST_HELD_OUT:
+            held_out = held_out.joined(own)
         return cls(
             extractor=extractor,
             train=features,
-            own=train_distances(features, features, neighbours=neighbours, are_train=True),
+            own=own,
             held_out=held_out,
             threshold=copy_threshold(held_out.relative),
             neighbours=neighbours,

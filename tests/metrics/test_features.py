@@ -185,5 +185,7 @@ def test_pixels_of_other_images_are_other_features() -> None:
 
 def test_pixels_do_not_fill_the_cache(home: Path, make_pixels: Callable[..., Tensor]) -> None:
     images = make_pixels(1200, 1, 8, 8)  # more than a batch
-    assert torch.equal(extract(pixels_extractor(1, 8), images, key="images").mul(255).round(), images.flatten(1).float())
+    assert torch.equal(
+        extract(pixels_extractor(1, 8), images, key="images").mul(255).round(), images.flatten(1).float()
+    )
     assert not home.exists()

@@ -208,7 +208,7 @@ def test_what_a_set_teaches_is_compared_with_what_real_images_teach(
     quick = replace(JUDGE_RECIPE, network=perceptron)
     monkeypatch.setattr(RECIPES, "_values", {**dict(RECIPES.items()), "quick": quick})
     wrong, _ = relabelled(fresh_digits, 0.9)
-    good, bad = evaluated(fresh_digits, wrong, cas_seeds=2, recipe="quick", steps=120).sets
+    good, bad = evaluated(fresh_digits, wrong, cas_seeds=1, recipe="quick", steps=80).sets
     assert good.accuracy_score is not None
     assert bad.accuracy_score is not None
     assert good.accuracy_score.real == bad.accuracy_score.real > 0.8
@@ -218,7 +218,7 @@ def test_what_a_set_teaches_is_compared_with_what_real_images_teach(
     assert gap.value == pytest.approx(bad.accuracy_score.real - bad.accuracy_score.synthetic)
     assert gap.low is not None
     assert gap.low > 0.3
-    assert (bad.accuracy_score.steps, bad.accuracy_score.test, len(bad.accuracy_score.per_class)) == (120, 359, 10)
+    assert (bad.accuracy_score.steps, bad.accuracy_score.test, len(bad.accuracy_score.per_class)) == (80, 359, 10)
 
 
 def test_pixels_are_a_space_too(evaluated: Evaluated, fresh_digits: LabelledImages) -> None:

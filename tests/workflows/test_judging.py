@@ -143,3 +143,11 @@ def test_classifiers_that_must_not_judge_are_refused(digits_splits: Splits, tmp_
         assert str(folder) in str(refused.value)
     with pytest.raises(InputError, match="holds no classifier"):
         open_judge(JudgingConfig(judge=tmp_path / "none"), digits_splits, CPU)
+
+
+def test_images_that_are_elsewhere_are_asked_for(digits_set: Path) -> None:
+    [(where, plan)] = plans_of(digits_set)
+    moved = plan.generator.split.model_copy(update={"source": "imagefolder:/nowhere/photos"})
+    elsewhere = plan.model_copy(update={"generator": plan.generator.model_copy(update={"split": moved})})
+    with pytest.raises(InputError, match=r"no such folder: /nowhere/photos.*give --reference SPEC"):
+        open_real(JudgingConfig(), [(where, elsewhere)])

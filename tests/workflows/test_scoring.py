@@ -83,3 +83,14 @@ def test_level_distance_is_in_units_of_uint8(splits: Splits, detectors: list[Cop
     found = find_copies(hidden(splits, moved), detectors, splits)
     expected = (moved.double() - base.double()).square().flatten(1).mean(dim=1).sqrt()
     assert found.level_distance[:4].tolist() == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_few_validation_images_are_joined_by_the_training_images(quick_judge: None) -> None:
+    few = make_splits(load_source("digits"), per_class_real=20)
+    few = replace(few, validation=few.validation.take(torch.arange(6)))
+    detector = CopyDetector.of(pixels_extractor(1, 8), few)
+    assert len(detector.held_out.nearest) == 206
+    fresh = detector.measure(few.test)
+    assert (fresh.relative <= detector.threshold).double().mean() <= 0.01
+    copies = detector.measure(few.train.take(torch.arange(20)))
+    assert (copies.relative <= detector.threshold).all()

@@ -26,7 +26,7 @@ from synthaug.shards.verify import verify_set
 from synthaug.workflows.config import Location
 from synthaug.workflows.curate.filters import Scored
 from synthaug.workflows.curate.named import FILTERS, NamedFilter
-from synthaug.workflows.judging import JudgingConfig, RealClassifier, open_judge, open_real
+from synthaug.workflows.judging import JudgingConfig, RealClassifier, of_label, open_judge, open_real
 from synthaug.workflows.place import appearing, empty_place
 from synthaug.workflows.scoring import CopyDetector, find_copies, refuse_test_images
 
@@ -191,7 +191,7 @@ def _scored(config: CurateConfig, images: LabelledImages, splits: Splits, judge:
         labels=images.labels,
         class_names=images.class_names,
         predicted=probabilities.argmax(dim=1),
-        confidence=probabilities.gather(1, images.labels[:, None])[:, 0],
+        confidence=of_label(probabilities, images.labels),
         features=features,
         copies=copies,
         real=extract(extractor, train.images, key=train.fingerprint),

@@ -16,6 +16,7 @@ from synthaug.metrics.features import FeatureExtractor
 from synthaug.metrics.frechet import frechet_estimate
 from synthaug.metrics.inception_score import inception_score
 from synthaug.metrics.kernel import kernel_distance
+from synthaug.metrics.memorisation import share_of
 from synthaug.metrics.prdc import neighbourhoods
 from synthaug.workflows.evaluate.records import Better, Comparison, Figure, Space, Value
 
@@ -140,9 +141,9 @@ def _score(extractor: FeatureExtractor, synthetic: Compared) -> Value:
 
 def label_fidelity(predicted: Int64[Tensor, " n"], labels: Int64[Tensor, " n"], classes: int) -> Figure:
     """Share of images that the judge recognises as their label."""
-    is_right = (predicted == labels).double()
+    is_right = predicted == labels
     groups = [is_right, *(is_right[labels == label] for label in range(classes))]
-    values = [measured(lambda group=group: bootstrap_mean(group), len(group), 0) for group in groups]  # type: ignore[misc]
+    values = [measured(lambda group=group: share_of(int(group.sum()), len(group)), len(group), 0) for group in groups]  # type: ignore[misc]
     return Figure(
         "label_fidelity",
         "label fidelity",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from synthaug.workflows.judging import JudgeFacts
+
 Better = Literal["lower", "higher", "neither"]
-MemorisationVerdict = Literal["copies", "some copies", "no sign of copies", "cannot tell"]
+MemorisationVerdict = Literal["copies", "some copies", "no sign of copies"]
 
 
 @dataclass(frozen=True)
@@ -94,23 +96,6 @@ class Reference:
     test: int
     split_seed: int
     is_generators: bool
-
-
-@dataclass(frozen=True)
-class JudgeFacts:
-    """The classifier that recognises images.
-
-    Attributes:
-        network: Name of its network.
-        steps: Optimiser steps of its training.
-        validation_accuracy: In [0, 1].
-        origin: Where it comes from.
-    """
-
-    network: str
-    steps: int
-    validation_accuracy: float
-    origin: str
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
 from synthaug.classifiers.recipes import RECIPES, Recipe
 from synthaug.core.console import log
@@ -19,9 +13,7 @@ from synthaug.core.errors import InputError
 from synthaug.core.runtime import environment
 from synthaug.core.storage import check_folder, write_json, write_text
 from synthaug.core.types import LabelledImages
-from synthaug.data.equality import digests
 from synthaug.data.splits import Splits
-from synthaug.metrics.calibration import confusion_matrix
 from synthaug.metrics.features import FeatureExtractor, extract, pixels_extractor
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.plan import SetPlan
@@ -29,34 +21,20 @@ from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
 from synthaug.workflows.bench.sets import set_names
 from synthaug.workflows.evaluate.accuracy import accuracy_scores
-from synthaug.workflows.evaluate.copying import duplicates, memorisation
-from synthaug.workflows.evaluate.figures import METRICS, Compared, compare, label_fidelity, spread
-from synthaug.workflows.evaluate.gallery.contents import ShownSet
+from synthaug.workflows.evaluate.figures import METRICS, Compared, compare, spread
 from synthaug.workflows.evaluate.gallery.html import gallery_page
+from synthaug.workflows.evaluate.judged import JudgedSet
 from synthaug.workflows.evaluate.records import (
     AccuracyScore,
     Comparison,
     EvaluateResult,
-    JudgeFacts,
     Reference,
-    SetReport,
 )
 from synthaug.workflows.evaluate.settings import EvaluateConfig
 from synthaug.workflows.export.imagefolder import safe_name
 from synthaug.workflows.judging import RealClassifier, open_judge, open_real
-from synthaug.workflows.scoring import Copies, CopyDetector, find_copies, refuse_test_images
+from synthaug.workflows.scoring import CopyDetector
 
-#: Of the table of samples.
-_COLUMNS = (
-    "key",
-    "class",
-    "recognised_as",
-    "label_confidence",
-    "nearest_train_distance",
-    "relative_train_distance",
-    "nearest_train_image",
-    "repeats",
-)
 #: All figures; marks a folder as an evaluation.
 RECORD_NAME, PAGE_NAME = "evaluation.json", "gallery.html"
 
@@ -146,54 +124,30 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     judge = open_judge(config, splits, runtime)
     extractors = config.extractors(judge)
     detectors = [CopyDetector.of(space, splits) for space in _copy_spaces(extractors, judge)]
-    found = []
-    for where, one in zip(config.folders, images, strict=True):
-        copies = find_copies(one, detectors, splits)
-        refuse_test_images(where, one, copies, detectors[0], splits)
-        found.append(copies)
-    recognised = [_probabilities(judge, one) for one in images]
-    comparisons = _comparisons(config, sets, images, extractors)
+    judged = [
+        JudgedSet.of(name, where, plan, one, judge, detectors, splits)
+        for name, where, plan, one in zip(sets.names, config.folders, sets.plans, images, strict=True)
+    ]
+    comparisons = _comparisons(config, sets, judged, extractors)
     scores: dict[str, AccuracyScore] = {}
     if config.cas_seeds:
-        seeds, named = range(config.seed, config.seed + config.cas_seeds), dict(zip(sets.names, images, strict=True))
+        seeds, named = range(config.seed, config.seed + config.cas_seeds), {one.name: one.images for one in judged}
         scores = accuracy_scores(splits, named, sets.recipe, seeds, runtime, name=config.recipe)
-    reports = []
-    for number, (one, copies, said) in enumerate(zip(images, found, recognised, strict=True)):
-        name, predicted, classes = sets.names[number], said.argmax(dim=1), len(one.class_names)
-        compared, comparison = comparisons[number]
-        reports.append(
-            SetReport(
-                name=name,
-                where=config.folders[number],
-                images=len(one),
-                class_counts=one.class_counts(),
-                made=_made(sets.plans[number]),
-                comparisons=comparison,
-                compared=compared,
-                fidelity=label_fidelity(predicted, one.labels, classes),
-                confusion=confusion_matrix(predicted, one.labels, classes),
-                accuracy_score=scores.get(name),
-                memorisation=memorisation(copies, detectors),
-                duplicates=duplicates(copies, len(one) - len(set(digests(one.images))), detectors[0]),
-            )
-        )
+    reports = [
+        one.report(compared, figures, scores.get(one.name), detectors)
+        for one, (compared, figures) in zip(judged, comparisons, strict=True)
+    ]
     result = EvaluateResult(
         out=config.out,
         page=config.out / PAGE_NAME,
         class_names=splits.train.class_names,
         reference=sets.reference,
-        judge=JudgeFacts(
-            judge.card.architecture.network, judge.card.steps, judge.card.validation_accuracy, judge.origin
-        ),
+        judge=judge.facts(),
         sets=tuple(reports),
         environment=environment(),
         seconds=round(time.monotonic() - started, 1),
     )
-    shown = [
-        _shown(one, plan, copies, said)
-        for one, plan, copies, said in zip(images, sets.plans, found, recognised, strict=True)
-    ]
-    _write(config, result, shown, found, splits)
+    _write(config, result, judged, splits)
     return result
 
 
@@ -203,14 +157,11 @@ def _copy_spaces(extractors: dict[str, FeatureExtractor], judge: RealClassifier)
     return [pixels_extractor(judge.card.channels, judge.card.image_size), *(others or [judge.extractor()])[:1]]
 
 
-def _probabilities(judge: RealClassifier, images: LabelledImages) -> Float[Tensor, "n k"]:
-    return judge.probabilities(extract(judge.extractor(), images.images, key=images.fingerprint))
-
-
 def _comparisons(
-    config: EvaluateConfig, sets: _Sets, images: Sequence[LabelledImages], extractors: dict[str, FeatureExtractor]
+    config: EvaluateConfig, sets: _Sets, judged: Sequence[JudgedSet], extractors: dict[str, FeatureExtractor]
 ) -> list[tuple[int, tuple[Comparison, ...]]]:
     """For each set the number of its images compared, and its figures in each space."""
+    images = [one.images for one in judged]
     smallest = min(map(len, images))
     if config.count is not None and config.count > smallest:
         raise InputError(f"--count must be at most {smallest}, the images of the smallest set, found {config.count}")
@@ -237,61 +188,13 @@ def _check_figures(config: EvaluateConfig, name: str, spaces: Sequence[Compariso
         raise InputError(f"{name}: no {missing[0].title}: {missing[0].overall.reason}")
 
 
-def _made(plan: SetPlan) -> str:
-    generator = plan.generator
-    size = f"{sum(generator.split.class_counts)} images of {generator.split.source}"
-    how = f"{plan.sampler}, {plan.steps} steps, guidance {plan.guidance:g}, seed {plan.seed}"
-    curated = f", curated from {plan.per_class * len(plan.classes)}" if plan.curations else ""
-    return f"{generator.model} {generator.preset}, trained on {size}; {how}{curated}"
-
-
-def _shown(images: LabelledImages, plan: SetPlan, copies: Copies, probabilities: Float[Tensor, "n k"]) -> ShownSet:
-    return ShownSet(
-        images=images,
-        keys=tuple(shard.key(position) for shard in plan.shards() for position in range(len(shard))),
-        predicted=probabilities.argmax(dim=1),
-        confidence=of_label(probabilities, images.labels),
-        relative_distance=copies.relative,
-        nearest=copies.nearest,
-    )
-
-
-def of_label(probabilities: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """The probability that each image is given of its label."""
-    return probabilities.gather(1, labels[:, None])[:, 0]
-
-
-def _write(
-    config: EvaluateConfig, result: EvaluateResult, shown: Sequence[ShownSet], found: Sequence[Copies], splits: Splits
-) -> None:
+def _write(config: EvaluateConfig, result: EvaluateResult, judged: Sequence[JudgedSet], splits: Splits) -> None:
     """The figures come first: they mark the folder, should the rest be interrupted."""
     figures = {name: value for name, value in dataclasses.asdict(result).items() if name not in ("out", "page")}
     write_json(config.out / RECORD_NAME, {"split": splits.record.model_dump(mode="json"), **figures})
-    for report, one, copies in zip(result.sets, shown, found, strict=True):
-        write_text(config.out / f"samples_{safe_name(report.name, 200)}.csv", _samples(one, copies))
-    write_text(config.out / PAGE_NAME, gallery_page(result, shown, splits.train, shown=config.gallery_samples))
+    for one in judged:
+        write_text(config.out / f"samples_{safe_name(one.name, 200)}.csv", one.table())
+    page = gallery_page(result, [one.shown() for one in judged], splits.train, shown=config.gallery_samples)
+    write_text(config.out / PAGE_NAME, page)
     config.save(config.out)
     log(f"gallery: {result.page}")
-
-
-def _samples(shown: ShownSet, copies: Copies) -> str:
-    """A line of scores for each sample."""
-    names = shown.images.class_names
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    is_first = copies.first == torch.arange(len(copies.first))
-    for place, key in enumerate(shown.keys):
-        writer.writerow(
-            [
-                key,
-                names[int(shown.images.labels[place])],
-                names[int(shown.predicted[place])],
-                f"{float(shown.confidence[place]):.6f}",
-                f"{float(copies.level_distance[place]):.4f}",
-                f"{float(copies.relative[place]):.6f}",
-                int(shown.nearest[place]),
-                "" if is_first[place] else shown.keys[int(copies.first[place])],
-            ]
-        )
-    return buffer.getvalue()

@@ -13,13 +13,11 @@ Show = Callable[[float], str]
 TONES: dict[MemorisationVerdict, str] = {
     "copies": "hurts",
     "some copies": "inconclusive",
-    "cannot tell": "inconclusive",
     "no sign of copies": "helps",
 }
 _COPIES: dict[MemorisationVerdict, str] = {
     "copies": "it copies training images",
     "some copies": "some images are copies",
-    "cannot tell": "whether it copies cannot be told",
     "no sign of copies": "no sign of copies",
 }
 _FIRST_FIGURES = 3
