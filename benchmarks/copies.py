@@ -23,7 +23,8 @@ from synthaug.core.types import LabelledImages
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 from synthaug.metrics.features import pixels_extractor
-from synthaug.workflows.judging import JudgingConfig, open_judge
+from synthaug.workflows.judging import JudgingConfig
+from synthaug.workflows.real_classifier import open_judge
 from synthaug.workflows.scoring import CopyDetector, find_copies
 
 

@@ -160,6 +160,16 @@ SPEEDS = (
         "bench_metrics",
         "prdc_vs_matmul_ratio",
     ),
+    (
+        "Fréchet distance in Inception's features, images to number, vs torchmetrics",
+        "bench_metrics",
+        "fid_vs_torchmetrics_ratio",
+    ),
+    (
+        "the same, the features of the real images in the cache",
+        "bench_metrics",
+        "fid_with_cached_reference_vs_torchmetrics_ratio",
+    ),
 )
 
 

@@ -47,7 +47,8 @@ def _set_lines(report: SetReport) -> list[str]:
     else:
         lines.append(
             f"  classification accuracy score: {100 * score.synthetic:.2f} % after training on the set alone, "
-            f"{100 * score.real:.2f} % on the real images; gap {_interval(score.gap, 100.0)} points"
+            f"{100 * score.real:.2f} % on the real images; gap {_interval(score.gap, 100.0)} points (interval over "
+            f"test images, not over trainings: {score.seeds} of each)"
         )
     lines.append(f"  memorisation: {report.memorisation.sentence}")
     again = report.duplicates

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, UInt8
 from safetensors.torch import load
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from synthaug.core.errors import InputError
 from synthaug.core.pixels import standardise
@@ -24,13 +26,18 @@ from synthaug.core.storage import cache_home, one_at_a_time, sha256_file, sha256
 from synthaug.metrics.features import FeatureExtractor
 
 #: Change when the same weights give other features.
-_INCEPTION_VERSION = 1
+_INCEPTION_VERSION = 2
 _DINOV2_VERSION = 1
 
 _INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_INCEPTION_NAME}"
 _INCEPTION_SHA256 = "6726825d"  # how it begins, by the file's name
-_INCEPTION_RESIZE = "bilinear to 299x299 as in TensorFlow 1"
+_INCEPTION_SIZE = 299
+_INCEPTION_RESIZE = f"bilinear to {_INCEPTION_SIZE}x{_INCEPTION_SIZE} as in TensorFlow 1"
+#: Its first layers, up to this one, take a few images at a time on the CPU: for the maps of more, the largest of all,
+#: the system would have to hand out fresh memory each time.
+_INCEPTION_STEM_END = "MaxPool_2"
+_INCEPTION_STEM_IMAGES = 4
 
 _DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 _DINOV2_NAME = "model.safetensors"
@@ -42,6 +49,7 @@ _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 #: At 299x299, more images at once take gigabytes and no less time.
 _BATCH_SIZE = 64
+_INCEPTION_CPU_BATCH_SIZE = 16
 
 
 class PretrainedExtractor(Protocol):
@@ -78,7 +86,8 @@ def inception_extractor(weights: Path | None, *, device: str) -> FeatureExtracto
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=copy
         )
     class_weights: Tensor = network.fc.weight.detach().clone()
-    forward = _forward(network, device)
+    on_cpu = torch.device(device).type == "cpu"
+    forward = _forward(_folded_inception(network, _INCEPTION_STEM_IMAGES if on_cpu else _BATCH_SIZE), device)
 
     def features(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n 2048"]:
         return forward(_coloured(images).to(device))
@@ -96,7 +105,7 @@ def inception_extractor(weights: Path | None, *, device: str) -> FeatureExtracto
         identity=_identity("inception", _INCEPTION_VERSION, library, found.sha256, _INCEPTION_RESIZE, device),
         features=features,
         probabilities=probabilities,
-        batch_size=_BATCH_SIZE,
+        batch_size=_INCEPTION_CPU_BATCH_SIZE if on_cpu else _BATCH_SIZE,
     )
 
 
@@ -239,6 +248,46 @@ def _downloaded_dinov2(source: _Source) -> Path:
             except Exception as error:  # the client has error types of its own
                 raise source.out_of_reach(error) from error
     return path
+
+
+class _Inception(nn.Module):
+    """torch-fidelity's network from uint8 pixels to features, with normalisation folded into the convolutions."""
+
+    def __init__(self, network: nn.Module, stem_images: int) -> None:
+        super().__init__()
+        layers = dict(network.named_children())
+        names = list(layers)
+        end = names.index(_INCEPTION_STEM_END) + 1
+        self.stem = nn.Sequential(*[layers[name] for name in names[:end]])
+        self.rest = nn.Sequential(*[layers[name] for name in names[end : names.index("fc")]], nn.Flatten())
+        self.stem_images = stem_images
+
+    def forward(self, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n width"]:
+        few_at_a_time = torch.split(images, self.stem_images)
+        features: Tensor = self.rest(torch.cat([self.stem(_resized(few)) for few in few_at_a_time]))
+        return features
+
+
+def _folded_inception(network: nn.Module, stem_images: int) -> nn.Module:
+    for block in network.modules():
+        convolution, norm = getattr(block, "conv", None), getattr(block, "bn", None)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block.conv, block.bn = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    return _Inception(network, stem_images).to(memory_format=torch.channels_last)
+
+
+def _resized(images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 299 299"]:
+    """TensorFlow 1's bilinear resize, of pixels in [-1, 1).
+
+    It puts pixel i of N at i n / N of n. Torch puts it at i (n - 1) / (N - 1), which one pixel more on both sides makes
+    the same.
+    """
+    middle = torch.full((3,), 128.0, device=images.device)
+    pixels = functional.pad(standardise(images, middle, middle), (0, 1, 0, 1), mode="replicate")
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    size = [_INCEPTION_SIZE + 1] * 2
+    larger = functional.interpolate(pixels, size=size, mode="bilinear", align_corners=True)
+    return larger[:, :, :-1, :-1].contiguous(memory_format=torch.channels_last)
 
 
 def _forward(network: nn.Module, device: str) -> Callable[[Tensor], Float[Tensor, "n width"]]:

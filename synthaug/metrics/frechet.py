@@ -14,7 +14,10 @@ from synthaug.core.seeding import derive_seed
 from synthaug.metrics.estimates import Estimate, percentile_interval, resampled_means
 
 #: Rows that are held in float64 at a time.
-_ROWS = 4096
+_ROWS = 1024
+
+#: Columns of a covariance that are computed together; narrower ones skip more of what symmetry gives, but run slower.
+_COLUMNS = 128
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,14 @@ def frechet_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) 
     Raises:
         InputError: If a set has fewer than two rows, or a feature is not a number.
     """
-    return gaussian_distance(fit_gaussian(first), fit_gaussian(second))
+    if len(first) > len(second) and len(second) < second.shape[1]:
+        first, second = second, first
+    one, two = fit_gaussian(first), fit_gaussian(second)
+    if one.count >= len(one.mean):
+        return gaussian_distance(one, two)
+    # Fewer samples than features are a smaller factor of their covariance than any square one.
+    factor = (first.to(torch.float64) - one.mean) / (one.count - 1) ** 0.5
+    return _distance(one, two, factor)
 
 
 def fit_gaussian(features: Float[Tensor, "n d"]) -> Gaussian:
@@ -55,24 +65,36 @@ def fit_gaussian(features: Float[Tensor, "n d"]) -> Gaussian:
         raise InputError(f"a Frechet distance needs at least two images of each kind, found {count}")
     mean = features.new_zeros(dimensions, dtype=torch.float64)
     for rows in _blocks(features):
-        if not rows.isfinite().all():
-            raise InputError("a Frechet distance needs finite features, found some that are not")
         mean += rows.sum(dim=0)
     mean /= count
+    if not mean.isfinite().all():
+        raise InputError("a Frechet distance needs finite features, found some that are not")
     products = features.new_zeros(dimensions, dimensions, dtype=torch.float64)
-    for rows in _blocks(features):
+    for rows in torch.split(features, _ROWS):
         centred = rows - mean
-        products.addmm_(centred.T, centred)
-    return Gaussian(mean, products / (count - 1), count)
+        for start in range(0, dimensions, _COLUMNS):
+            some, rest = centred[:, start : start + _COLUMNS], centred[:, start:]
+            products[start : start + _COLUMNS, start:].addmm_(some.T, rest)
+    covariance = (products.triu() + products.triu(1).T) / (count - 1)
+    return Gaussian(mean, covariance, count)
 
 
 def gaussian_distance(first: Gaussian, second: Gaussian) -> float:
     """The Frechet distance of two fitted sets, so that a reference need be fitted only once."""
-    # tr((S_1 S_2)^(1/2)) is the trace of (R S_2 R)^(1/2) with R = S_1^(1/2), which is symmetric.
-    root = _power(first.covariance, 0.5)
-    shared = torch.linalg.eigvalsh(root @ second.covariance @ root).clamp(min=0).sqrt().sum()
+    return _distance(first, second, _factor(first.covariance))
+
+
+def _distance(first: Gaussian, second: Gaussian, factor: Float64[Tensor, "r d"]) -> float:
+    # With S_1 = F^T F, what S_1 S_2 has of eigenvalues other than zero are those of F S_2 F^T, which is symmetric.
+    shared = torch.linalg.eigvalsh(factor @ second.covariance @ factor.T).clamp(min=0).sqrt().sum()
     spread = first.covariance.trace() + second.covariance.trace() - 2 * shared
     return max(0.0, float((first.mean - second.mean).square().sum() + spread))
+
+
+def _factor(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
+    """F with F^T F = S."""
+    factor, failure = torch.linalg.cholesky_ex(covariance, upper=True)
+    return _power(covariance, 0.5) if failure else factor
 
 
 def frechet_estimate(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], *, seed: int = 0) -> Estimate:

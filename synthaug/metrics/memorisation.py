@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Float, Int64
 from scipy.stats import binomtest
 from torch import Tensor
 
@@ -20,8 +18,10 @@ from synthaug.metrics.neighbours import nearest
 MOST_NEIGHBOURS = 50
 #: Fewer held-out samples do not tell what distances are usual.
 LEAST_HELD_OUT = 20
-#: Share of samples that may look like copies by chance.
-CHANCE = 0.01
+#: Share of samples that look like copies by chance, in one space or another: two tails at three deviations.
+CHANCE = 0.0027
+#: Share of copies from which a set as a whole counts as copied.
+MANY = 0.01
 #: Standard deviations of the usual logarithms of relative distances below their median at which copies begin.
 _DEVIATIONS = 3.0
 #: Standard deviations below the median of a normal distribution at which this share of it lies further below.
@@ -57,11 +57,6 @@ class TrainDistances:
         is_closer = other.relative < self.relative
         pairs = ((self.nearest, other.nearest), (self.index, other.index), (self.scale, other.scale))
         return TrainDistances(*(torch.where(is_closer, new, old) for old, new in pairs))
-
-    def joined(self, other: TrainDistances) -> TrainDistances:
-        """Those of these samples and of others."""
-        pairs = ((self.nearest, other.nearest), (self.index, other.index), (self.scale, other.scale))
-        return TrainDistances(*map(torch.cat, pairs))
 
 
 def scale_neighbours(train: int, classes: int) -> int:
@@ -117,7 +112,8 @@ def copy_threshold(held_out: Float[Tensor, " n"]) -> float:
 def authenticity(generated: TrainDistances, train: TrainDistances) -> float:
     """Share of samples that are farther from their nearest training sample than that is from its own nearest one.
 
-    AuthPct of Alaa et al. 2022, "How Faithful is your Synthetic Data?", as a share; what is fresh has about a half.
+    AuthPct of Alaa et al. 2022, "How Faithful is your Synthetic Data?", as a share; to be compared with that of real
+    samples that were held out, which depends on the number of training samples.
 
     Args:
         generated: Of the samples.
@@ -126,34 +122,39 @@ def authenticity(generated: TrainDistances, train: TrainDistances) -> float:
     return float((generated.nearest > train.nearest[generated.index]).double().mean())
 
 
-def duplicate_groups(
-    samples: Float[Tensor, "n d"], reach: Float[Tensor, " n"]
-) -> tuple[Int64[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Groups of samples that are near each other.
+def first_alike(samples: Float[Tensor, "n d"], reach: Float[Tensor, " n"]) -> Int64[Tensor, " n"]:
+    """For each sample the first one that it repeats, itself if none: only what is kept is repeated.
+
+    Samples are gone through in order; one is kept unless a kept one before it is in reach of either.
 
     Args:
         samples: Their features.
         reach: For each, the distance up to which another counts as the same.
-
-    Returns:
-        For each sample the first one of its group, itself if it has no other; and whether it is in reach of any other.
     """
-    count = len(samples)
-    if count < 2:
-        return torch.arange(count), torch.zeros(count, dtype=torch.bool)
-    found = nearest(samples, samples, min(_CANDIDATES, count - 1), excludes_self=True)
-    is_near = found.distances <= reach[:, None]
-    rows, columns = is_near.nonzero(as_tuple=True)
-    others = found.indices[rows, columns]
-    links = coo_array((torch.ones(len(rows)).numpy(), (rows.numpy(), others.numpy())), shape=(count, count))
-    groups = torch.from_numpy(connected_components(links, directed=False)[1]).to(torch.int64)
-    first = torch.full((int(groups.max()) + 1,), count).scatter_reduce(0, groups, torch.arange(count), "amin")
-    return first[groups], is_near.any(dim=1)
+    first, kept = torch.arange(len(samples)), torch.arange(len(samples))
+    while len(kept) > 1:  # of many alike, not all are among the nearest at once
+        found = nearest(samples[kept], samples[kept], min(_CANDIDATES, len(kept) - 1), excludes_self=True)
+        limits = torch.maximum(reach[kept][:, None], reach[kept][found.indices])
+        rows, columns = (found.distances <= limits).nonzero(as_tuple=True)
+        repeated = _repeated(rows.tolist(), found.indices[rows, columns].tolist())
+        if not repeated:
+            break
+        places = torch.tensor(list(repeated))
+        first[kept[places]] = kept[torch.tensor(list(repeated.values()))]
+        is_left = torch.ones(len(kept), dtype=torch.bool)
+        is_left[places] = False
+        kept = kept[is_left]
+    return first
 
 
-def is_beyond_chance(count: int, n: int) -> bool:
-    """Whether surely more than one in a hundred samples are copies, as even fresh images may look like some."""
-    return share_of(count, n).low > CHANCE
+def _repeated(rows: list[int], others: list[int]) -> dict[int, int]:
+    """Samples that repeat a kept one before them, and which; from pairs that are in reach of each other."""
+    pairs = sorted({(max(pair), min(pair)) for pair in zip(rows, others, strict=True)})
+    repeated: dict[int, int] = {}
+    for later, earlier in pairs:
+        if later not in repeated and earlier not in repeated:
+            repeated[later] = earlier
+    return repeated
 
 
 def share_of(count: int, n: int) -> Estimate:

@@ -30,8 +30,16 @@ _NEIGHBOURS = 5
 #: Fewer real images cannot be compared with.
 MIN_REFERENCE = _NEIGHBOURS + 1
 #: How judges are trained; no recipe of those that get better with time, as figures of different judges do not compare.
+#: The only validation is that of the last weights: nothing is chosen by it, so that validation images stay unseen.
 JUDGE_RECIPE = Recipe(
-    "judging samples", "resnet20", batch_size=64, optimiser="sgd", learning_rate=0.1, weight_decay=5e-4, steps=400
+    "judging samples",
+    "resnet20",
+    batch_size=64,
+    optimiser="sgd",
+    learning_rate=0.1,
+    weight_decay=5e-4,
+    steps=400,
+    validations=1,
 )
 
 

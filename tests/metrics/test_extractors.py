@@ -94,8 +94,17 @@ def test_inception_gives_features_and_probabilities_of_torch_fidelity(
     assert extractor.probabilities is not None
     assert features.shape == (2, extractor.width)
     assert float((features[0] - features[1]).abs().mean()) > 1e-3 * float(features.abs().mean())
-    torch.testing.assert_close(features, expected)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(extractor.probabilities(features), logits.softmax(dim=1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (28, 28), (40, 96), (299, 299), (400, 320)])
+def test_inception_sees_images_of_any_size_as_torch_fidelity_does(
+    height: int, width: int, files: dict[str, Path], built: dict[str, FeatureExtractor]
+) -> None:
+    library = torch_fidelity.FeatureExtractorInceptionV3("any", ["2048"], str(files["inception"]))
+    images = random_pixels(1, 3, height, width)
+    torch.testing.assert_close(built["inception"].features(images), library(images)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_dinov2_gives_features_of_timm_after_its_own_transform(

@@ -13,8 +13,7 @@ from synthaug.core.seeding import generator_for
 from synthaug.metrics.memorisation import (
     authenticity,
     copy_threshold,
-    duplicate_groups,
-    is_beyond_chance,
+    first_alike,
     scale_neighbours,
     share_of,
     train_distances,
@@ -116,38 +115,33 @@ def test_authenticity_of_fresh_samples_is_about_a_half_and_of_copies_nothing() -
     assert authenticity(train_distances(copies, train, neighbours=5), own) < 0.01
 
 
-def groups_by_loops(samples: Tensor, reach: Tensor) -> list[int]:
-    """For each sample the first one that it is connected with."""
-    count = len(samples)
-    first = list(range(count))
-    changed = True
-    while changed:
-        changed = False
-        for i in range(count):
-            for j in range(count):
-                near = i != j and (samples[i] - samples[j]).norm() <= reach[i]
-                if near and first[i] != first[j]:
-                    first[i] = first[j] = min(first[i], first[j])
-                    changed = True
+def kept_by_loops(samples: Tensor, reach: Tensor) -> list[int]:
+    """The first one that each sample repeats, gone through in order."""
+    first: list[int] = []
+    for i in range(len(samples)):
+        alike = [j for j in range(i) if first[j] == j and (samples[i] - samples[j]).norm() <= max(reach[i], reach[j])]
+        first.append(alike[0] if alike else i)
     return first
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(0, 3))
-def test_groups_are_those_of_samples_in_reach_of_each_other(points: list[int], reach: int) -> None:
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=9), st.integers(0, 3))
+def test_a_sample_repeats_a_kept_one_before_it(points: list[int], reach: int) -> None:
     samples = torch.tensor(points, dtype=torch.float64)[:, None]
     reaches = torch.full((len(points),), float(reach), dtype=torch.float64)
-    first, is_near = duplicate_groups(samples, reaches)
-    assert first.tolist() == groups_by_loops(samples, reaches)
-    near = [any(i != j and abs(a - b) <= reach for j, b in enumerate(points)) for i, a in enumerate(points)]
-    assert is_near.tolist() == near
+    assert first_alike(samples, reaches).tolist() == kept_by_loops(samples, reaches)
 
 
-def test_larger_groups_than_candidates_hang_together() -> None:
-    samples = torch.cat([torch.zeros(30, 3), normal("others", 5, 3) + 50])
-    first, is_near = duplicate_groups(samples, torch.full((35,), 0.5))
-    assert first[:30].tolist() == [0] * 30
-    assert first[30:].tolist() == list(range(30, 35))
-    assert is_near.tolist() == [True] * 30 + [False] * 5
+def test_of_many_alike_one_is_kept_and_chains_are_not() -> None:
+    many = torch.cat([torch.zeros(30, 3), normal("others", 5, 3) + 50])
+    assert first_alike(many, torch.full((35,), 0.5)).tolist() == [0] * 30 + list(range(30, 35))
+    chain = torch.arange(6.0)[:, None]  # each in reach of the next, none of the one after that
+    assert first_alike(chain, torch.ones(6)).tolist() == [0, 0, 2, 2, 4, 4]
+
+
+def test_the_larger_reach_decides() -> None:
+    samples = torch.tensor([[0.0], [2.0]])
+    assert first_alike(samples, torch.tensor([0.5, 2.5])).tolist() == [0, 0]
+    assert first_alike(samples, torch.tensor([0.5, 0.5])).tolist() == [0, 1]
 
 
 def test_share_has_the_exact_interval() -> None:
@@ -157,8 +151,3 @@ def test_share_has_the_exact_interval() -> None:
     assert share_of(10, 10).high == 1.0
     with pytest.raises(InputError, match="at least one image"):
         share_of(0, 0)
-
-
-@pytest.mark.parametrize(("count", "n", "expected"), [(0, 100, False), (2, 100, False), (5, 100, True), (1, 1, True)])
-def test_beyond_chance_is_surely_more_than_one_in_a_hundred(count: int, n: int, expected: bool) -> None:
-    assert is_beyond_chance(count, n) == expected

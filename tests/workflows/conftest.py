@@ -80,7 +80,7 @@ def perceptron(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def quick_judge(perceptron: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the judges of sets be networks that train much quicker."""
-    monkeypatch.setattr("synthaug.workflows.judging.JUDGE_RECIPE", replace(JUDGE_RECIPE, network=perceptron))
+    monkeypatch.setattr("synthaug.workflows.real_classifier.JUDGE_RECIPE", replace(JUDGE_RECIPE, network=perceptron))
 
 
 @pytest.fixture(scope="session")

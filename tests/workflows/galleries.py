@@ -111,6 +111,7 @@ def _copy_space(name: str, distances: Tensor) -> CopySpace:
         copies=int((distances <= 1).sum()),
         real_copies=1,
         authenticity=0.75,
+        real_authenticity=0.5,
         histogram=tuple(shares.tolist()),
         real_histogram=tuple((real / real.sum()).tolist()),
         histogram_end=_END,

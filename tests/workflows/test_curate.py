@@ -170,3 +170,20 @@ def test_plan_says_what_would_be_done(digits_set: Path, tmp_path: Path) -> None:
     plan = plan_curation(config)
     assert (plan.images, plan.filters, plan.train) == (40, ("confidence=0.2",), 200)
     assert not (tmp_path / "curated").exists()
+
+
+def test_what_is_nearly_a_test_image_never_stays(
+    curated: Curated,
+    fresh_digits: LabelledImages,
+    digits_splits: Splits,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pixels = fresh_digits.images.clone()
+    test = digits_splits.test
+    place = int((fresh_digits.labels == test.labels[0]).nonzero()[0])
+    pixels[place] = noisy(test.images[:1])[0]
+    planted = LabelledImages.of(pixels, fresh_digits.labels, fresh_digits.class_names, fresh_digits.name)
+    result = curated(write_set_of(tmp_path / "set", planted, digits_splits), "quota=100")
+    assert [(step.filter, step.removed) for step in result.steps] == [("test_images", 1), ("quota=100", 0)]
+    assert "1 of 400 images are nearly test images" in capsys.readouterr().err

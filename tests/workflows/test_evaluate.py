@@ -18,9 +18,10 @@ from synthaug.core.errors import DamageError, InputError
 from synthaug.core.types import LabelledImages
 from synthaug.data.splits import Splits
 from synthaug.workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate, plan_evaluation
+from synthaug.workflows.evaluate.judged import table_name
 from synthaug.workflows.evaluate.records import Figure, SetReport
 from synthaug.workflows.judge import JUDGE_RECIPE
-from tests.conftest import write_shard_set
+from tests.conftest import write_curated_set, write_shard_set
 from tests.workflows.planted import balanced, noisy, recompressed, relabelled, write_set_of
 from tests.workflows.sets import flip_a_bit
 
@@ -197,7 +198,9 @@ def test_sets_that_hold_test_images_are_refused(
 ) -> None:
     chosen = balanced(digits_splits.test, 2)
     planted = with_images(fresh_digits, change(chosen.images), places_of(fresh_digits, chosen.labels))
-    with pytest.raises(InputError, match="holds test images of digits: (20 of 400 pixel|0 of 400 pixel .* 20 nearly)"):
+    with pytest.raises(
+        InputError, match="holds test images of digits: (20 of 400 pixel|0 of 400 pixel .* (1[5-9]|20) nearly)"
+    ):
         evaluated(planted)
     assert not (tmp_path / "out").exists()
 
@@ -282,3 +285,87 @@ def test_plan_says_what_would_be_done(tmp_path: Path, digits_set: Path) -> None:
     plan = plan_evaluation(config)
     assert (plan.sets, plan.trainings, plan.features) == ({"test": 40}, 4, ("classifier",))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("change", [noisy, recompressed])
+def test_few_altered_test_images_are_enough_to_refuse(
+    evaluated: Evaluated,
+    fresh_digits: LabelledImages,
+    digits_splits: Splits,
+    change: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    chosen = balanced(digits_splits.test, 1)  # 2.5 %; some are near a training image, or changed too much
+    planted = with_images(fresh_digits, change(chosen.images), places_of(fresh_digits, chosen.labels))
+    with pytest.raises(
+        InputError, match="holds test images of digits: 0 of 400 pixel for pixel, [2-9] nearly|10 nearly"
+    ):
+        evaluated(planted)
+
+
+def test_some_copies_among_many_images_are_mentioned(
+    evaluated: Evaluated, fresh_digits: LabelledImages, digits_splits: Splits
+) -> None:
+    chosen = balanced(digits_splits.train, 1).take(torch.arange(6))
+    planted = with_images(fresh_digits, noisy(chosen.images), places_of(fresh_digits, chosen.labels))
+    [report] = evaluated(planted).sets
+    assert report.memorisation.verdict == "some copies"  # 1.5 %, with an interval from 0.55 %
+    assert report.memorisation.sentence.startswith("some images are copies: 6 of 400")
+    assert report.memorisation.near_test == 0
+
+
+def test_figures_of_real_images_stand_beside_those_of_the_set(
+    evaluated: Evaluated, fresh_digits: LabelledImages, digits_splits: Splits
+) -> None:
+    [report] = evaluated(fresh_digits).sets
+    for space in report.memorisation.spaces:
+        assert space.authenticity == pytest.approx(space.real_authenticity, abs=0.25)
+        assert space.median == pytest.approx(space.real_median, abs=0.1)
+    assert report.memorisation.expected.n == len(digits_splits.validation)
+
+
+def test_generators_that_began_with_held_out_images_are_refused(
+    fresh_digits: LabelledImages, digits_splits: Splits, tmp_path: Path
+) -> None:
+    seen = digits_splits.record.model_copy(update={"held_out_fingerprint": "e" * 64, "seed": 7})
+    record = digits_splits.record
+    names = fresh_digits.class_names
+    options: dict[str, Any] = {"class_names": names, "channels": 1, "per_class": 8, "allows_flip": False}
+    begun = write_shard_set(tmp_path / "begun", split=record, ancestors=(seen,), **options)
+    plain = write_shard_set(tmp_path / "plain", split=record, **options)
+    curated = write_curated_set(tmp_path / "curated", plain, list(range(40)), split=record, ancestors=(seen,))
+    for folder, whose in ((begun, "its generator"), (curated, "what curated it")):
+        config = EvaluateConfig.resolve({**FEW, "folders": [folder], "out": tmp_path / "out"})
+        with pytest.raises(InputError, match=f"{whose} was trained on a split with seed 7"):
+            plan_evaluation(config)
+
+
+def test_what_is_wrong_is_said_before_anything_is_computed(digits_set: Path, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"count": 41}, "--count must be at most 40"),
+        ({"inception_weights": tmp_path / "x.pth"}, "--inception-weights is for --features inception"),
+        ({"features": "dinov2", "dinov2_weights": tmp_path / "x.pth"}, "x.pth: there is no such file"),
+        ({"judge": tmp_path / "none", "judge_steps": None}, "holds no classifier"),
+        ({"fraction": 0.0}, "--fraction must lie in"),
+        ({"image_size": 0}, "--image-size must be at least 4"),
+    ]
+    for changes, message in cases:
+        config = EvaluateConfig.resolve({**FEW, "folders": [digits_set], "out": tmp_path / "out", **changes})
+        with pytest.raises(InputError, match=message):
+            plan_evaluation(config)
+
+
+def test_scores_of_an_earlier_evaluation_do_not_stay(
+    fresh_digits: LabelledImages, digits_splits: Splits, tmp_path: Path
+) -> None:
+    few = balanced(fresh_digits, 8)
+    folders = [write_set_of(tmp_path / name, few, digits_splits, seed=seed) for seed, name in enumerate("ab")]
+    out = tmp_path / "out"
+    evaluate(EvaluateConfig.resolve({**FEW, "folders": folders, "out": out}))
+    assert len(list(out.glob("samples_*.csv"))) == 2
+    evaluate(EvaluateConfig.resolve({**FEW, "folders": folders[:1], "out": out}))
+    assert len(list(out.glob("samples_*.csv"))) == 1
+
+
+def test_class_names_are_no_formulas_in_tables() -> None:
+    names = ("=HYPERLINK(1)", "+1", "@x", "-y", "a\x1bb", "plain", "6", "7", "8", "9")
+    assert [table_name(name) for name in names[:6]] == ["'=HYPERLINK(1)", "'+1", "'@x", "'-y", "a\\x1bb", "plain"]

@@ -12,8 +12,8 @@ from synthaug.core.errors import InputError
 from synthaug.core.seeding import generator_for
 from synthaug.metrics.memorisation import TrainDistances
 from synthaug.workflows.curate.filters import Scored
-from synthaug.workflows.curate.named import FILTERS, NamedFilter
-from synthaug.workflows.scoring import Copies
+from synthaug.workflows.curate.named import FILTERS, NamedFilter, check_classes
+from synthaug.workflows.scoring import Copies, Views
 
 CLASSES = ("cat", "dog")
 
@@ -24,7 +24,7 @@ def scored_of(
     confidence: list[float] | None = None,
     predicted: list[int] | None = None,
     relative: list[float] | None = None,
-    first: list[int] | None = None,
+    pixels: list[float] | None = None,
     features: Tensor | None = None,
     real: Tensor | None = None,
     real_labels: list[int] | None = None,
@@ -34,14 +34,16 @@ def scored_of(
     zeros = torch.zeros(count, dtype=torch.float64)
     distances = TrainDistances(zeros, torch.zeros(count, dtype=torch.int64), zeros)
     copies = Copies(
-        distances=(distances,),
+        views=(Views(distances, distances),),
         relative=torch.full((count,), 5.0) if relative is None else torch.tensor(relative),
         nearest=torch.zeros(count, dtype=torch.int64),
         is_copy=torch.zeros(count, dtype=torch.bool),
         is_exact=torch.zeros(count, dtype=torch.bool),
+        is_test=torch.zeros(count, dtype=torch.bool),
         level_distance=zeros,
-        first=torch.arange(count) if first is None else torch.tensor(first),
-        is_near=torch.zeros(count, dtype=torch.bool),
+        pixels=torch.arange(float(count))[:, None] if pixels is None else torch.tensor(pixels)[:, None],
+        reach=torch.full((count,), 0.5),
+        first=torch.arange(count),
     )
     return Scored(
         labels=torch.tensor(labels),
@@ -91,10 +93,10 @@ def test_mislabelled_removes_what_is_taken_for_another_class_or_has_too_little_p
     assert kept_by("mislabelled=0.9", scored) == [2]
 
 
-def test_duplicates_keeps_the_first_of_each_group_that_is_left() -> None:
-    scored = scored_of([0] * 6, first=[0, 0, 2, 0, 2, 5])
+def test_duplicates_removes_what_is_near_a_sample_that_stays() -> None:
+    scored = scored_of([0] * 6, pixels=[1.0, 1.4, 5.0, 0.6, 5.1, 9.0])
     assert kept_by("duplicates", scored) == [0, 2, 5]
-    assert kept_by("duplicates", scored, left=[1, 3, 4, 5]) == [1, 4, 5]  # the first of all is gone already
+    assert kept_by("duplicates", scored, left=[1, 3, 4, 5]) == [1, 3, 4, 5]  # what they were near is gone already
 
 
 def test_memorised_removes_copies() -> None:
@@ -157,7 +159,12 @@ def test_quota_keeps_at_most_so_many_of_each_class() -> None:
         ("target=x", "target=x: a number above 0"),
         ("mislabelled=2", "a number above 0, up to 1 is needed"),
         ("duplicates=2", "duplicates takes no value, found '2'"),
-        ("memorised=inf", "a number above 0"),
+        ("memorised=inf", "a number above 1, up to 1000"),
+        ("memorised=0.5", "a number above 1, up to 1000"),
+        ("outliers=1", "would leave nothing"),
+        ("diverse=\u00b2", "a number above 0, up to 1"),
+        ("quota=\u00b2", "a number, class:number pairs"),
+        ("quota=cat:1,cat:2", "a class is named twice"),
         ("diverse", "diverse needs a number of each class or a share of it"),
         ("diverse=0", "a number above 0, up to 1"),
         ("coverage=-3", "a number above 0, up to 1"),
@@ -173,8 +180,17 @@ def test_filters_that_make_no_sense_are_refused(text: str, message: str) -> None
 
 
 def test_quota_of_an_unknown_class_is_refused() -> None:
-    with pytest.raises(InputError, match="there is no class 'cow'"):
-        kept_by("quota=cow:3", scored_of([0, 1]))
+    for text in ("quota=cow:3", "quota=cat:1,cow:2"):
+        with pytest.raises(InputError, match="there is no class 'cow'"):
+            check_classes([NamedFilter.parse(text)], CLASSES)
+    check_classes(
+        [NamedFilter.parse(text) for text in ("quota=3", "quota=balance", "quota=dog:1", "target=1")], CLASSES
+    )
+
+
+def test_balance_is_among_the_classes_that_were_drawn() -> None:
+    scored = replace(scored_of([1, 1, 2, 2, 2]), class_names=("never drawn", "cat", "dog"))
+    assert kept_by("quota=balance", scored) == [0, 1, 2, 3]
 
 
 def test_real_neighbourhoods_need_two_images_of_a_class() -> None:

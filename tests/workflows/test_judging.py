@@ -16,7 +16,8 @@ from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.plan import SetPlan
-from synthaug.workflows.judging import JudgingConfig, open_judge, open_real
+from synthaug.workflows.judging import JudgingConfig, open_real
+from synthaug.workflows.real_classifier import open_judge
 
 pytestmark = pytest.mark.usefixtures("quick_judge")
 CPU = Runtime.resolve("cpu", "fp32")
@@ -65,7 +66,7 @@ def test_judge_is_trained_once(digits_splits: Splits, monkeypatch: pytest.Monkey
     monkeypatch.setenv("SYNTHAUG_HOME", str(tmp_path / "home"))
     config = JudgingConfig(judge_steps=12)
     first = open_judge(config, digits_splits, CPU)
-    monkeypatch.setattr("synthaug.workflows.judging.train_judge", None)  # a second training would fail
+    monkeypatch.setattr("synthaug.workflows.real_classifier.train_judge", None)  # a second training would fail
     second = open_judge(config, digits_splits, CPU)
     assert first.card == second.card
     assert first.card.test_accuracy is None

@@ -15,7 +15,8 @@ from synthaug.core.types import LabelledImages
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 from synthaug.metrics.features import pixels_extractor
-from synthaug.workflows.judging import JudgingConfig, open_judge
+from synthaug.workflows.judging import JudgingConfig
+from synthaug.workflows.real_classifier import open_judge
 from synthaug.workflows.scoring import CopyDetector, find_copies
 from tests.workflows.planted import noisy, recompressed
 
@@ -70,7 +71,7 @@ def test_copies_are_where_the_relative_distance_is_at_most_one(splits: Splits, d
     assert torch.equal(found.is_copy, found.relative <= 1)
     assert torch.isfinite(found.relative).all()
     by_any = torch.stack(
-        [each.relative <= detector.threshold for each, detector in zip(found.distances, detectors, strict=True)]
+        [each.closest.relative <= detector.threshold for each, detector in zip(found.views, detectors, strict=True)]
     ).any(dim=0)
     assert torch.equal(by_any, found.is_copy)
 
@@ -89,8 +90,8 @@ def test_few_validation_images_are_joined_by_the_training_images(quick_judge: No
     few = make_splits(load_source("digits"), per_class_real=20)
     few = replace(few, validation=few.validation.take(torch.arange(6)))
     detector = CopyDetector.of(pixels_extractor(1, 8), few)
-    assert len(detector.held_out.nearest) == 206
-    fresh = detector.measure(few.test)
+    assert len(detector.held_out.closest.nearest) == 6
+    fresh = detector.measure(few.test).closest
     assert (fresh.relative <= detector.threshold).double().mean() <= 0.01
-    copies = detector.measure(few.train.take(torch.arange(20)))
+    copies = detector.measure(few.train.take(torch.arange(20))).closest
     assert (copies.relative <= detector.threshold).all()

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from synthaug.core.errors import InputError
+from synthaug.metrics.memorisation import first_alike
 from synthaug.metrics.neighbours import nearest
 from synthaug.metrics.selection import greedy_cover, k_centre
 from synthaug.workflows.scoring import Copies
@@ -76,22 +77,22 @@ def mislabelled(value: str | None) -> Filter:
 
 
 def duplicates(value: str | None) -> Filter:
-    """Keeps one of the samples that are as close to each other as copies are: the first that is left."""
+    """Removes what is as close to a sample before it, that stays, as copies are to what they copy."""
     _no_value("duplicates", value)
 
     def apply(scored: Scored, kept: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        count = len(kept)
-        places = torch.where(kept, torch.arange(count), count)
-        groups = scored.copies.first
-        first = torch.full((count,), count).scatter_reduce(0, groups, places, "amin")
-        return kept & (first[groups] == torch.arange(count))
+        places = kept.nonzero().flatten()
+        first = first_alike(scored.copies.pixels[places], scored.copies.reach[places])
+        stays = torch.zeros_like(kept)
+        stays[places[first == torch.arange(len(places))]] = True
+        return stays
 
     return apply
 
 
 def memorised(value: str | None) -> Filter:
     """Removes copies of training images; a value above 1 removes also what is up to so many times as far away."""
-    limit = 1.0 if value is None else _number("memorised", value, 0.0, math.inf)
+    limit = 1.0 if value is None else _number("memorised", value, 1.0, 1000.0)
     return lambda scored, kept: kept & (scored.copies.relative > limit)
 
 
@@ -102,6 +103,8 @@ def outliers(value: str | None) -> Filter:
     those with the least realism (Kynkaanniemi et al. 2019, section 5).
     """
     share = None if value is None else _share("outliers", value)
+    if share == 1:
+        raise InputError("--filter outliers=1 would leave nothing: a share below 1 is needed")
 
     def apply(scored: Scored, kept: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
         realism = _realism(scored, kept)
@@ -141,18 +144,29 @@ def quota(value: str | None) -> Filter:
 
     def apply(scored: Scored, kept: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
         members = scored.by_class(kept)
-        if isinstance(numbers, dict) and (unknown := [name for name in numbers if name not in scored.class_names]):
-            raise InputError(f"--filter quota={value}: there is no class {unknown[0]!r}")
+        drawn = scored.labels.bincount(minlength=len(members)) > 0
+        smallest = min(len(found) for found, is_drawn in zip(members, drawn.tolist(), strict=True) if is_drawn)
         stays = torch.zeros_like(kept)
         for name, found in zip(scored.class_names, members, strict=True):
             if isinstance(numbers, dict):
                 most = numbers.get(name, len(found))
             else:
-                most = min(map(len, members)) if numbers is None else numbers
+                most = smallest if numbers is None else numbers
             stays[found[:most]] = True
         return stays
 
     return apply
+
+
+def check_quota(value: str, class_names: tuple[str, ...]) -> None:
+    """Refuses a quota of a class that there is not.
+
+    Raises:
+        InputError: Naming the class.
+    """
+    numbers = {} if value == "balance" else _quotas(value)
+    if isinstance(numbers, dict) and (unknown := [name for name in numbers if name not in class_names]):
+        raise InputError(f"--filter quota={value}: there is no class {unknown[0]!r}")
 
 
 def _share(name: str, value: str | None) -> float:
@@ -175,7 +189,7 @@ def _amount(name: str, value: str | None) -> int | float:
     """A number of samples (500), or a share below 1 (0.5)."""
     if value is None:
         raise InputError(f"--filter {name} needs a number of each class or a share of it: {name}=500 or {name}=0.5")
-    if value.isdigit() and int(value) > 0:
+    if value.isascii() and value.isdigit() and int(value) > 0:
         return int(value)
     return _number(name, value, 0.0, 1.0)
 
@@ -186,13 +200,16 @@ def _no_value(name: str, value: str | None) -> None:
 
 
 def _quotas(value: str) -> int | dict[str, int]:
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return int(value)
     pairs = [entry.rpartition(":") for entry in value.split(",")]
-    if not all(name and number.isdigit() for name, _, number in pairs):
+    if not all(name and number.isascii() and number.isdigit() for name, _, number in pairs):
         raise InputError(
             f"--filter quota={value}: a number, class:number pairs like cat:100,dog:50, or balance is needed"
         )
+    names = [name for name, _, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InputError(f"--filter quota={value}: a class is named twice")
     return {name: int(number) for name, _, number in pairs}
 
 
@@ -235,7 +252,8 @@ def _real_of(scored: Scored, label: int) -> tuple[Float[Tensor, "m d"], Float[Te
 
 def _within(scored: Scored, members: Int64[Tensor, " k"], label: int) -> Bool[Tensor, "k m"]:
     real, reach = _real_of(scored, label)
-    return torch.cdist(scored.features[members].double(), real.double()) <= reach
+    parts = torch.split(members, 1000)
+    return torch.cat([torch.cdist(scored.features[part].double(), real.double()) <= reach for part in parts])
 
 
 def _realism(scored: Scored, kept: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:

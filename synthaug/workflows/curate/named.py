@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from synthaug.core.registry import Registry
@@ -64,3 +64,14 @@ class NamedFilter:
         name, has_value, value = text.partition("=")
         given = value if has_value else None
         return cls(name, given, FILTERS.get(name).make(given))
+
+
+def check_classes(chosen: Sequence[NamedFilter], class_names: tuple[str, ...]) -> None:
+    """Refuses filters that name a class which the set does not have.
+
+    Raises:
+        InputError: Naming filter and class.
+    """
+    for one in chosen:
+        if one.name == "quota" and one.value is not None:
+            filters.check_quota(one.value, class_names)

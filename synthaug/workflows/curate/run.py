@@ -25,9 +25,10 @@ from synthaug.shards.select import write_selection
 from synthaug.shards.verify import verify_set
 from synthaug.workflows.config import Location
 from synthaug.workflows.curate.filters import Scored
-from synthaug.workflows.curate.named import FILTERS, NamedFilter
-from synthaug.workflows.judging import JudgingConfig, RealClassifier, of_label, open_judge, open_real
+from synthaug.workflows.curate.named import FILTERS, NamedFilter, check_classes
+from synthaug.workflows.judging import JudgingConfig, open_real
 from synthaug.workflows.place import appearing, empty_place
+from synthaug.workflows.real_classifier import RealClassifier, check_judging, of_label, open_judge
 from synthaug.workflows.scoring import CopyDetector, find_copies, refuse_test_images
 
 _DEFAULT = ("mislabelled", "duplicates", "memorised")
@@ -124,7 +125,9 @@ def plan_curation(config: CurateConfig) -> CuratePlan:
     empty_place(config.out, kind="shard set")
     filters = config.filters()
     plan = Manifest.read(config.folder).plan
+    check_classes(filters, plan.class_names)
     splits, _ = open_real(config, [(config.folder, plan)])
+    check_judging(config, splits)
     return CuratePlan(plan.sample_count, tuple(map(_called, filters)), len(splits.train))
 
 
@@ -141,11 +144,13 @@ def curate(config: CurateConfig) -> CurateResult:
     """
     out, filters = empty_place(config.out, kind="shard set"), config.filters()
     source = Manifest.read(config.folder)
+    check_classes(filters, source.plan.class_names)
     splits, _ = open_real(config, [(config.folder, source.plan)])
     verify_set(config.folder)
     images, _ = read_set(config.folder)
     judge = open_judge(config, splits, config.runtime())
     scored = _scored(config, images, splits, judge)
+    filters = [*_decontamination(scored), *filters]
     kept, steps = _filtered(scored, filters)
     positions = kept.nonzero().flatten()
     curation = CurationRecord(
@@ -175,6 +180,13 @@ def curate(config: CurateConfig) -> CurateResult:
     )
 
 
+def _decontamination(scored: Scored) -> list[NamedFilter]:
+    """What comes before all other filters: nothing that is nearly a test image stays."""
+    if not scored.copies.is_test.any():
+        return []
+    return [NamedFilter("test_images", None, lambda scored, kept: kept & ~scored.copies.is_test)]
+
+
 def _called(one: NamedFilter) -> str:
     return one.name if one.value is None else f"{one.name}={one.value}"
 
@@ -184,7 +196,7 @@ def _scored(config: CurateConfig, images: LabelledImages, splits: Splits, judge:
     pixels = pixels_extractor(images.channels, images.image_size)
     detectors = [CopyDetector.of(space, splits) for space in (pixels, extractor)]
     copies = find_copies(images, detectors, splits)
-    refuse_test_images(config.folder, images, copies, detectors[0], splits)
+    refuse_test_images(config.folder, images, copies, splits)
     features = extract(extractor, images.images, key=images.fingerprint)
     probabilities = judge.probabilities(features)
     return Scored(

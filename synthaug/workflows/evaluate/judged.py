@@ -20,7 +20,7 @@ from synthaug.workflows.evaluate.copying import duplicates, memorisation
 from synthaug.workflows.evaluate.figures import label_fidelity
 from synthaug.workflows.evaluate.gallery.contents import ShownSet
 from synthaug.workflows.evaluate.records import AccuracyScore, Comparison, SetReport
-from synthaug.workflows.judging import RealClassifier, of_label
+from synthaug.workflows.real_classifier import RealClassifier, of_label
 from synthaug.workflows.scoring import Copies, CopyDetector, find_copies, refuse_test_images
 
 #: Of the table of samples.
@@ -73,7 +73,7 @@ class JudgedSet:
             InputError: If it holds test images.
         """
         copies = find_copies(images, detectors, splits)
-        refuse_test_images(where, images, copies, detectors[0], splits)
+        refuse_test_images(where, images, copies, splits)
         return cls(name, where, plan, images, copies, judge.recognised(images))
 
     def report(
@@ -82,6 +82,7 @@ class JudgedSet:
         comparisons: tuple[Comparison, ...],
         score: AccuracyScore | None,
         detectors: Sequence[CopyDetector],
+        real_near: float,
     ) -> SetReport:
         """All figures of the set.
 
@@ -90,6 +91,7 @@ class JudgedSet:
             comparisons: What that gave.
             score: What a classifier learns from the set alone.
             detectors: Those that looked for copies.
+            real_near: Share of the real training images that repeat another.
         """
         images, classes = self.images, len(self.images.class_names)
         predicted = self.probabilities.argmax(dim=1)
@@ -105,7 +107,7 @@ class JudgedSet:
             confusion=confusion_matrix(predicted, images.labels, classes),
             accuracy_score=score,
             memorisation=memorisation(self.copies, detectors),
-            duplicates=duplicates(self.copies, len(images) - len(set(digests(images.images))), detectors[0]),
+            duplicates=duplicates(self.copies, len(images) - len(set(digests(images.images))), real_near),
         )
 
     def _made(self) -> str:
@@ -132,9 +134,15 @@ class JudgedSet:
         return _table(self.shown(), self.copies)
 
 
+def table_name(name: str) -> str:
+    """A class name that no spreadsheet takes for a formula."""
+    readable = name.encode("unicode_escape").decode() if not name.isprintable() else name
+    return f"'{readable}" if readable.startswith(("=", "+", "-", "@")) else readable
+
+
 def _table(shown: ShownSet, copies: Copies) -> str:
     """A line of scores for each sample."""
-    names = shown.images.class_names
+    names = [table_name(name) for name in shown.images.class_names]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from synthaug.workflows.judging import JudgeFacts
+from synthaug.workflows.real_classifier import JudgeFacts
 
 Better = Literal["lower", "higher", "neither"]
 MemorisationVerdict = Literal["copies", "some copies", "no sign of copies"]
@@ -149,6 +149,7 @@ class CopySpace:
         real_copies: Validation images up to the threshold.
         authenticity: Share of synthetic images farther from their nearest training image than that is from its own
             nearest one (AuthPct, Alaa et al. 2022).
+        real_authenticity: The same of the validation images.
         histogram: Share of synthetic images in each bin of relative distance, from 0 to `histogram_end`.
         real_histogram: The same of the validation images.
         histogram_end: Right end of the last bin.
@@ -161,6 +162,7 @@ class CopySpace:
     copies: int
     real_copies: int
     authenticity: float
+    real_authenticity: float
     histogram: tuple[float, ...]
     real_histogram: tuple[float, ...]
     histogram_end: float
@@ -176,6 +178,7 @@ class Memorisation:
         share: Share of images that are copies in one space or the other, with its interval.
         expected: The same share of validation images, which nobody copied.
         exact: Images that equal a training image, pixel for pixel (mirrored ones too, where that keeps the class).
+        near_test: Images that are nearly test images; more than a few are refused.
         spaces: Each space on its own.
     """
 
@@ -184,6 +187,7 @@ class Memorisation:
     share: Value
     expected: Value
     exact: int
+    near_test: int
     spaces: tuple[CopySpace, ...]
 
 
@@ -193,8 +197,9 @@ class Duplicates:
 
     Attributes:
         exact: Images that equal an earlier one of the set, pixel for pixel.
-        near: Images that are as close to an earlier one as copies are to what they copy; exact ones included.
-        real_near: Share of the real training images that are so close to another one.
+        near: Images that are as close to an earlier one, itself no repetition, as copies are to what they copy; exact
+            ones included.
+        real_near: The same share of the real training images.
         share: Share of the set's images that `near` counts.
     """
 

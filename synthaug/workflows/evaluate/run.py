@@ -21,6 +21,7 @@ from synthaug.shards.reader import read_set
 from synthaug.shards.verify import verify_set
 from synthaug.workflows.bench.sets import set_names
 from synthaug.workflows.evaluate.accuracy import accuracy_scores
+from synthaug.workflows.evaluate.copying import repeated_share
 from synthaug.workflows.evaluate.figures import METRICS, Compared, compare, spread
 from synthaug.workflows.evaluate.gallery.html import gallery_page
 from synthaug.workflows.evaluate.judged import JudgedSet
@@ -32,7 +33,8 @@ from synthaug.workflows.evaluate.records import (
 )
 from synthaug.workflows.evaluate.settings import EvaluateConfig
 from synthaug.workflows.export.imagefolder import safe_name
-from synthaug.workflows.judging import RealClassifier, open_judge, open_real
+from synthaug.workflows.judging import open_real
+from synthaug.workflows.real_classifier import RealClassifier, check_judging, open_judge
 from synthaug.workflows.scoring import CopyDetector
 
 #: All figures; marks a folder as an evaluation.
@@ -80,7 +82,10 @@ class _Sets:
                 raise InputError(
                     f"{config.folders[number]} is given twice, or equal to another set; give each set once"
                 )
+        config.check_weights()
+        _check_count(config, plans)
         splits, is_generators = open_real(config, list(zip(config.folders, plans, strict=True)))
+        check_judging(config, splits)
         reference = Reference(
             source=splits.record.source,
             split=config.against,
@@ -93,6 +98,12 @@ class _Sets:
         )
         names = set_names([plan.generator.model for plan in plans], config.folders)
         return cls(tuple(names), tuple(plans), splits, reference, recipe)
+
+
+def _check_count(config: EvaluateConfig, plans: Sequence[SetPlan]) -> None:
+    smallest = min(plan.sample_count for plan in plans)
+    if config.count is not None and config.count > smallest:
+        raise InputError(f"--count must be at most {smallest}, the images of the smallest set, found {config.count}")
 
 
 def plan_evaluation(config: EvaluateConfig) -> EvaluatePlan:
@@ -133,8 +144,9 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     if config.cas_seeds:
         seeds, named = range(config.seed, config.seed + config.cas_seeds), {one.name: one.images for one in judged}
         scores = accuracy_scores(splits, named, sets.recipe, seeds, runtime, name=config.recipe)
+    real_near = repeated_share(detectors[0])
     reports = [
-        one.report(compared, figures, scores.get(one.name), detectors)
+        one.report(compared, figures, scores.get(one.name), detectors, real_near)
         for one, (compared, figures) in zip(judged, comparisons, strict=True)
     ]
     result = EvaluateResult(
@@ -163,8 +175,6 @@ def _comparisons(
     """For each set the number of its images compared, and its figures in each space."""
     images = [one.images for one in judged]
     smallest = min(map(len, images))
-    if config.count is not None and config.count > smallest:
-        raise InputError(f"--count must be at most {smallest}, the images of the smallest set, found {config.count}")
     real: LabelledImages = getattr(sets.splits, config.against)
     chosen = [spread(one.labels, config.count or smallest) for one in images]
     found = []
@@ -192,6 +202,8 @@ def _write(config: EvaluateConfig, result: EvaluateResult, judged: Sequence[Judg
     """The figures come first: they mark the folder, should the rest be interrupted."""
     figures = {name: value for name, value in dataclasses.asdict(result).items() if name not in ("out", "page")}
     write_json(config.out / RECORD_NAME, {"split": splits.record.model_dump(mode="json"), **figures})
+    for former in config.out.glob("samples_*.csv"):  # of an evaluation of other sets
+        former.unlink()
     for one in judged:
         write_text(config.out / f"samples_{safe_name(one.name, 200)}.csv", one.table())
     page = gallery_page(result, [one.shown() for one in judged], splits.train, shown=config.gallery_samples)

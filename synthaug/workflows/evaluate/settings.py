@@ -12,7 +12,8 @@ from synthaug.metrics.extractors import PRETRAINED_EXTRACTORS
 from synthaug.metrics.features import FeatureExtractor, pixels_extractor
 from synthaug.workflows.config import Count, Locations
 from synthaug.workflows.evaluate.figures import METRICS
-from synthaug.workflows.judging import JudgingConfig, RealClassifier
+from synthaug.workflows.judging import JudgingConfig
+from synthaug.workflows.real_classifier import RealClassifier
 
 SpaceName = Literal["classifier", "inception", "dinov2", "pixels"]
 MetricName = Literal["frechet", "kid", "precision", "recall", "density", "coverage", "inception_score"]
@@ -32,7 +33,8 @@ class EvaluateConfig(JudgingConfig):
     )
     out: Path = Field(description="Folder for the figures, the scores of every sample and the gallery.")
     against: Literal["train", "validation", "test"] = Field(
-        "train", description="Real images that figures compare with."
+        "train",
+        description="Real images that figures compare with; train, as is usual, flatters a set that copies them.",
     )
     features: Annotated[tuple[SpaceName, ...], BeforeValidator(_several)] = Field(
         ("classifier",),
@@ -61,16 +63,28 @@ class EvaluateConfig(JudgingConfig):
     steps: Count | None = Field(None, description="Their optimiser steps, instead of the recipe's.")
     gallery_samples: Count = Field(5000, description="Samples of each set that the gallery shows.")
 
+    def check_weights(self) -> None:
+        """Refuses files of weights that are missing, or for features that are not wanted.
+
+        Raises:
+            InputError: Naming the flag.
+        """
+        for name, path in self._weights().items():
+            if path is not None and name not in self.features:
+                raise InputError(f"--{name}-weights is for --features {name}: give that too")
+            if path is not None and not path.is_file():
+                raise InputError(f"--{name}-weights {path}: there is no such file")
+
+    def _weights(self) -> dict[str, Path | None]:
+        return {"inception": self.inception_weights, "dinov2": self.dinov2_weights}
+
     def extractors(self, judge: RealClassifier) -> dict[str, FeatureExtractor]:
         """The spaces wanted, by name.
 
         Raises:
             InputError: If weights cannot be had.
         """
-        weights = {"inception": self.inception_weights, "dinov2": self.dinov2_weights}
-        for name, path in weights.items():
-            if path is not None and name not in self.features:
-                raise InputError(f"--{name}-weights is for --features {name}: give that too")
+        weights = self._weights()
         found: dict[str, FeatureExtractor] = {}
         for name in self.features:
             if name == "classifier":

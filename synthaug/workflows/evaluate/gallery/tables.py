@@ -11,6 +11,8 @@ from synthaug.workflows.evaluate.records import Better, CopySpace, EvaluateResul
 
 _ARROWS = {"lower": ("↓", "lower is better"), "higher": ("↑", "higher is better"), "neither": ("", "")}
 _SHOWS: dict[str, words.Show] = {"plain": words.plain, "percent": words.percent, "points": words.points}
+#: Fewer trainings say nothing of which set is better.
+_SEEDS_FOR_BOLD = 3
 #: Tables of more classes are closed until asked for.
 MANY_CLASSES = 50
 
@@ -213,14 +215,16 @@ def _score_groups(sets: Sequence[SetReport]) -> list[Group]:
     first = next((score for score in scores if score is not None), None)
     if first is None:
         return []
+    better: Better = "lower" if first.seeds >= _SEEDS_FOR_BOLD else "neither"
     rows = (
         Row("Trained on the set", tuple(None if score is None else words.percent(score.synthetic) for score in scores)),
         Row("Trained on real images", tuple(None if score is None else words.percent(score.real) for score in scores)),
-        Row("Gap, points", tuple(None if score is None else score.gap for score in scores), "points", "lower"),
+        Row("Gap, points", tuple(None if score is None else score.gap for score in scores), "points", better),
     )
     note = (
         f"Accuracy on {first.test:,} real test images; recipe {first.recipe}, {first.steps:,} steps, mean of "
-        f"{first.seeds} {'training' if first.seeds == 1 else 'trainings'}"
+        f"{first.seeds} {'training' if first.seeds == 1 else 'trainings'}. Intervals are over test images, not over "
+        "trainings: another seed may give another gap"
     )
     return [
         Group(
@@ -249,7 +253,7 @@ def _copies(sets: Sequence[SetReport]) -> Group:
             ),
             Row(
                 f"Authenticity ({space})",
-                tuple(None if part is None else words.percent(part.authenticity) for part in parts),
+                tuple(None if part is None else _authenticity(part) for part in parts),
             ),
         ]
     note = (
@@ -257,6 +261,10 @@ def _copies(sets: Sequence[SetReport]) -> Group:
         "that are farther from their nearest training image than that is from its own nearest one"
     )
     return Group("Copies of training images", note, tuple(rows), tuple(one.images for one in sets))
+
+
+def _authenticity(part: CopySpace) -> str:
+    return f"{words.percent(part.authenticity)} (validation {words.percent(part.real_authenticity)})"
 
 
 def _median(part: CopySpace) -> str:
