@@ -84,13 +84,13 @@ def main() -> None:
     for kind, copies in kinds.items():
         found = find_copies(planted_in(splits, copies, fresh), detectors, splits)
         figures[f"{kind}_found_percent"] = round(100 * found.is_copy[: len(chosen)].double().mean().item(), 2)
-        for detector, distances in zip(detectors, found.distances, strict=True):
-            by = distances.relative[: len(chosen)] <= detector.threshold
+        for detector, distances in zip(detectors, found.views, strict=True):
+            by = distances.closest.relative[: len(chosen)] <= detector.threshold
             figures[f"{kind}_found_by_{detector.extractor.name}_percent"] = round(100 * by.double().mean().item(), 2)
         is_false = found.is_copy[len(chosen) :]
         figures["false_alarms_percent"] = round(100 * is_false.double().mean().item(), 3)
-        for detector, distances in zip(detectors, found.distances, strict=True):
-            by = distances.relative[len(chosen) :] <= detector.threshold
+        for detector, distances in zip(detectors, found.views, strict=True):
+            by = distances.closest.relative[len(chosen) :] <= detector.threshold
             figures[f"false_alarms_by_{detector.extractor.name}_percent"] = round(100 * by.double().mean().item(), 3)
     mirrors = (
         "mirrored copies count" if splits.allows_flip else "mirrored copies are other images here, and not looked for"

@@ -14,7 +14,8 @@ from synthaug.core.errors import InputError
 from synthaug.core.seeding import generator_for
 from synthaug.metrics import neighbours as search
 from synthaug.metrics import prdc as comparison
-from synthaug.metrics.prdc import PRDC, neighbourhoods, prdc
+from synthaug.metrics.estimates import Estimate
+from synthaug.metrics.prdc import PRDC, neighbourhoods, prdc, prdc_estimates
 
 
 def line(*values: float) -> Tensor:
@@ -259,3 +260,73 @@ def test_features_that_are_no_finite_numbers_are_refused() -> None:
     bad[7, 1] = float("nan")
     with pytest.raises(InputError, match="finite"):
         prdc(normal("good", 20), bad)
+
+
+FIGURES = ("precision", "recall", "density", "coverage")
+
+
+def pair(case: str, number: int) -> tuple[Tensor, Tensor]:
+    """Independent draws of both sets."""
+    name = f"{case} {number}"
+    if case == "unlike":
+        return normal(f"real {name}", 100), 0.7 * normal(f"generated {name}", 30) + 0.3
+    real, generated = normal(f"real {name}", 60), normal(f"generated {name}", 60)
+    real[::3] += 8
+    return real, generated
+
+
+@pytest.mark.parametrize("case", ["unlike", "a lost third"])
+def test_intervals_hold_the_mean_of_independent_draws(case: str) -> None:
+    draws = [prdc(*pair(case, number)) for number in range(60)]
+    found = [prdc_estimates(*pair(case, number)) for number in range(15)]
+    for name in FIGURES:
+        values = torch.tensor([getattr(draw, name) for draw in draws])
+        mean, error = values.mean().item(), values.std().item()
+        assert sum(one[name].low <= mean <= one[name].high for one in found) >= 0.8 * len(found), name
+        widths = torch.tensor([one[name].high - one[name].low for one in found])
+        assert widths.mean() < max(2 * 3.92 * error, 0.3), name  # the exact interval of 60 is up to 0.27 wide
+
+
+@given(st.integers(4, 30), st.integers(4, 30), st.floats(0, 10), st.integers(0, 5))
+@settings(max_examples=8)
+def test_estimates_are_the_figures_inside_intervals_with_width(n: int, m: int, shift: float, seed: int) -> None:
+    real, generated = normal("real", n, 2), normal("generated", m, 2) + shift
+    figures, found = prdc(real, generated, neighbours=1), prdc_estimates(real, generated, neighbours=1, seed=seed)
+    assert set(found) == set(FIGURES)
+    for name, estimate in found.items():
+        assert estimate.value == getattr(figures, name)
+        assert 0 <= estimate.low <= estimate.value <= estimate.high
+        assert estimate.high <= 1 or name == "density"
+        assert estimate.high - estimate.low > 0.05
+
+
+@pytest.mark.parametrize(("n", "m"), [(30, 30), (200, 30)])
+def test_nothing_is_certain_of_few_images(n: int, m: int) -> None:
+    """Not one of 30 tells no more than that it is less than one of eight, however large the other set is."""
+    for estimate in prdc_estimates(normal("real", n), normal("generated", m) + 100).values():
+        assert (estimate.value, estimate.low) == (0, 0)
+        assert estimate.high == pytest.approx(1 - 0.025 ** (1 / 30))
+
+
+def test_intervals_narrow_with_the_square_root_of_the_size() -> None:
+    """Also where subsamples are less than halves."""
+    widths = []
+    for count in (400, 6400):
+        found = prdc_estimates(normal(f"real {count}", count, 3), 0.8 * normal(f"generated {count}", count, 3) + 0.4)
+        widths.append([found[name].high - found[name].low for name in ("recall", "density", "coverage")])
+    ratios = torch.tensor(widths[0]) / torch.tensor(widths[1])
+    assert ratios.log2().mean().item() == pytest.approx(2, abs=0.6)
+
+
+def test_subsamples_depend_on_the_seed() -> None:
+    def estimate(seed: int) -> dict[str, Estimate]:
+        return prdc_estimates(normal("real", 60), 0.5 * normal("generated", 60), seed=seed)
+
+    assert estimate(1) == estimate(1)
+    assert estimate(1) != estimate(2)
+
+
+@pytest.mark.parametrize(("real", "generated"), [(7, 20), (20, 7)])
+def test_intervals_of_too_few_images_are_refused(real: int, generated: int) -> None:
+    with pytest.raises(InputError, match=f"at least 8 images .* found {real} real and {generated} generated"):
+        prdc_estimates(normal("real", real), normal("generated", generated))

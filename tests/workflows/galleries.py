@@ -93,7 +93,7 @@ def report_of(name: str, one: ShownSet, *, verdict: Any = "no sign of copies", q
             "fast", 500, 3, 360, 0.8, 0.95, value(0.15, 0.04, n=360, n_reference=0), (value(0.15, 0.1),) * classes
         ),
         memorisation=Memorisation(
-            verdict, sentence, value(copies / n, 0.002, n=n), value(0.005, 0.002, n=100), 1, spaces
+            verdict, sentence, value(copies / n, 0.002, n=n), value(0.005, 0.002, n=100), 1, 0, spaces
         ),
         duplicates=Duplicates(2, 5, 0.001, value(5 / n, 0.001, n=n)),
     )

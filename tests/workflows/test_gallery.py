@@ -351,7 +351,7 @@ def bars(svg: str) -> list[tuple[float, float]]:
 
 def copy_space(*shares: float, threshold: float = 0.5) -> CopySpace:
     real = tuple(reversed(shares))
-    return CopySpace("pixels", threshold, 0.7, 0.6, 3, 1, 0.75, shares, real, 1.0)
+    return CopySpace("pixels", threshold, 0.7, 0.6, 3, 1, 0.75, 0.5, shares, real, 1.0)
 
 
 def test_distance_histogram_has_a_bar_for_each_share_and_the_threshold_in_its_place() -> None:

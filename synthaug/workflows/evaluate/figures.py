@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthaug.core.console import progress
 from synthaug.core.errors import InputError
-from synthaug.metrics.estimates import Estimate, bootstrap_mean
+from synthaug.metrics.estimates import Estimate
 from synthaug.metrics.features import FeatureExtractor
 from synthaug.metrics.frechet import frechet_estimate
 from synthaug.metrics.inception_score import inception_score
 from synthaug.metrics.kernel import kernel_distance
 from synthaug.metrics.memorisation import share_of
-from synthaug.metrics.prdc import neighbourhoods
+from synthaug.metrics.prdc import prdc_estimates
 from synthaug.workflows.evaluate.records import Better, Comparison, Figure, Space, Value
 
 NEIGHBOURS = 5
@@ -116,18 +116,10 @@ def _values(
         values["kid"] = measured(lambda: kernel_distance(real, synthetic), *counts)
     if near := [name for name in ("precision", "recall", "density", "coverage") if name in wanted]:
         try:
-            found = neighbourhoods(real, synthetic, neighbours=NEIGHBOURS)
+            found = prdc_estimates(real, synthetic, neighbours=NEIGHBOURS)
         except InputError as error:
             return values | {name: Value(None, None, None, *counts, str(error)) for name in near}
-        shares: dict[str, Float[Tensor, " k"] | Bool[Tensor, " k"]] = {
-            "precision": found.holding > 0,
-            "recall": found.recalled,
-            "density": found.holding / NEIGHBOURS,
-            "coverage": found.covered,
-        }
-        for name in near:
-            share = shares[name]
-            values[name] = measured(lambda share=share: bootstrap_mean(share.double()), *counts)  # type: ignore[misc]
+        values |= {name: Value(found[name].value, found[name].low, found[name].high, *counts) for name in near}
     return values
 
 
