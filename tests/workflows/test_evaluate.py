@@ -26,7 +26,8 @@ from tests.workflows.planted import balanced, noisy, recompressed, relabelled, w
 from tests.workflows.sets import flip_a_bit
 
 pytestmark = pytest.mark.usefixtures("quick_judge")
-FEW = {"judge_steps": 150, "cas_seeds": 0, "device": "cpu", "precision": "fp32"}
+#: One quick figure; those that a test is about are given in place of it, none for all.
+FEW = {"judge_steps": 150, "cas_seeds": 0, "metrics": ["kid"], "device": "cpu", "precision": "fp32"}
 Evaluated = Callable[..., EvaluateResult]
 
 
@@ -75,7 +76,7 @@ def places_of(images: LabelledImages, labels: torch.Tensor) -> torch.Tensor:
 def test_fresh_real_images_are_found_to_be_good(
     evaluated: Evaluated, fresh_digits: LabelledImages, digits_splits: Splits, tmp_path: Path
 ) -> None:
-    result = evaluated(fresh_digits)
+    result = evaluated(fresh_digits, metrics=[])
     [report] = result.sets
     assert report.fidelity.overall.value is not None
     assert report.fidelity.overall.value > 0.85
@@ -166,7 +167,7 @@ def test_dropped_modes_cost_coverage_and_not_precision(evaluated: Evaluated, fre
     repeated = LabelledImages.of(
         noisy(few.images.repeat(10, 1, 1, 1), levels=4), few.labels.repeat(10), few.class_names, few.name
     )
-    whole, dropped = evaluated(fresh_digits, repeated).sets
+    whole, dropped = evaluated(fresh_digits, repeated, metrics=["precision", "coverage"]).sets
     assert value_of(dropped, "coverage") < value_of(whole, "coverage") - 0.2
     assert value_of(dropped, "precision") > value_of(whole, "precision") - 0.1
     assert dropped.duplicates.near == 360
@@ -174,7 +175,7 @@ def test_dropped_modes_cost_coverage_and_not_precision(evaluated: Evaluated, fre
 
 
 def test_sets_are_compared_at_equal_numbers(evaluated: Evaluated, fresh_digits: LabelledImages) -> None:
-    result = evaluated(fresh_digits, balanced(fresh_digits, 15))
+    result = evaluated(fresh_digits, balanced(fresh_digits, 15), metrics=["precision"])
     assert [report.name for report in result.sets] == ["set0", "set1"]
     assert [report.compared for report in result.sets] == [150, 150]
     assert [report.images for report in result.sets] == [400, 150]
@@ -225,7 +226,7 @@ def test_what_a_set_teaches_is_compared_with_what_real_images_teach(
 
 
 def test_pixels_are_a_space_too(evaluated: Evaluated, fresh_digits: LabelledImages) -> None:
-    [report] = evaluated(fresh_digits, features=["pixels", "classifier"]).sets
+    [report] = evaluated(fresh_digits, features=["pixels", "classifier"], metrics=[]).sets
     assert [comparison.space.name for comparison in report.comparisons] == ["pixels", "classifier"]
     score = figures_of(report)["inception_score"].overall
     assert score.value is None
