@@ -132,8 +132,9 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     for where in config.folders:
         verify_set(where)
     images = [read_set(where)[0] for where in config.folders]
+    pretrained = config.pretrained(runtime.device)  # before a judge is trained, should weights not be had
     judge = open_judge(config, splits, runtime)
-    extractors = config.extractors(judge)
+    extractors = config.extractors(judge, pretrained)
     detectors = [CopyDetector.of(space, splits) for space in _copy_spaces(extractors, judge)]
     judged = [
         JudgedSet.of(name, where, plan, one, judge, detectors, splits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,13 +79,20 @@ class EvaluateConfig(JudgingConfig):
     def _weights(self) -> dict[str, Path | None]:
         return {"inception": self.inception_weights, "dinov2": self.dinov2_weights}
 
-    def extractors(self, judge: RealClassifier) -> dict[str, FeatureExtractor]:
-        """The spaces wanted, by name.
+    def pretrained(self, device: str) -> dict[str, FeatureExtractor]:
+        """Those of the spaces wanted that others trained, by name.
 
         Raises:
             InputError: If weights cannot be had.
         """
         weights = self._weights()
+        names = [name for name in self.features if name in PRETRAINED_EXTRACTORS]
+        return {name: PRETRAINED_EXTRACTORS[name](weights[name], device=device) for name in names}
+
+    def extractors(
+        self, judge: RealClassifier, pretrained: Mapping[str, FeatureExtractor]
+    ) -> dict[str, FeatureExtractor]:
+        """The spaces wanted, by name."""
         found: dict[str, FeatureExtractor] = {}
         for name in self.features:
             if name == "classifier":
@@ -92,5 +100,5 @@ class EvaluateConfig(JudgingConfig):
             elif name == "pixels":
                 found[name] = pixels_extractor(judge.card.channels, judge.card.image_size)
             else:
-                found[name] = PRETRAINED_EXTRACTORS[name](weights[name], device=judge.device)
+                found[name] = pretrained[name]
         return found

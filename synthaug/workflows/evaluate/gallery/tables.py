@@ -223,8 +223,8 @@ def _score_groups(sets: Sequence[SetReport]) -> list[Group]:
     )
     note = (
         f"Accuracy on {first.test:,} real test images; recipe {first.recipe}, {first.steps:,} steps, mean of "
-        f"{first.seeds} {'training' if first.seeds == 1 else 'trainings'}. Intervals are over test images, not over "
-        "trainings: another seed may give another gap"
+        f"{first.seeds} {'training' if first.seeds == 1 else 'trainings'}. Real validation images choose the "
+        "weights of all. Intervals are over test images, not over trainings: another seed may give another gap"
     )
     return [
         Group(
