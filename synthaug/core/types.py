@@ -97,6 +97,20 @@ class LabelledImages:
             yield torch.nonzero(self.labels == label).flatten()
 
 
+def spread(labels: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " k"]:
+    """So many positions, as even over classes as can be: the first of each class in turn, then the second, and so on.
+
+    All positions in their order if there are no more.
+    """
+    if len(labels) <= count:
+        return torch.arange(len(labels))
+    rank = torch.empty(len(labels), dtype=torch.int64)
+    for label in set(labels.tolist()):
+        members = (labels == label).nonzero().flatten()
+        rank[members] = torch.arange(len(members))
+    return rank.argsort(stable=True)[:count]
+
+
 class SplitRecord(BaseModel):
     """What a training saw and what was held out from it; travels with checkpoints and shard sets.
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import importlib
 import importlib.metadata
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from synthaug.core.errors import InputError
 from synthaug.core.pixels import standardise
 from synthaug.core.storage import cache_home, one_at_a_time, sha256_file, sha256_json
 from synthaug.metrics.features import FeatureExtractor
+from synthaug.metrics.weights import WeightsSource, import_library
 
 #: Change when the same weights give other features.
 _INCEPTION_VERSION = 2
@@ -74,8 +70,8 @@ def inception_extractor(weights: Path | None, *, device: str) -> FeatureExtracto
     Raises:
         InputError: If torch-fidelity is not installed, or the weights are for another network, damaged or out of reach.
     """
-    fidelity = _library("torch_fidelity", "torch-fidelity", "inception")
-    source = _Source("--inception-weights", "Inception v3 in torch-fidelity's layout", _INCEPTION_URL)
+    fidelity = import_library("torch_fidelity", "torch-fidelity", "inception")
+    source = WeightsSource("--inception-weights", "Inception v3 in torch-fidelity's layout", _INCEPTION_URL)
     found = source.read(_downloaded_inception(source) if weights is None else weights)
     # torch-fidelity runs what a file of weights says; this copy says nothing but weights.
     copy = io.BytesIO()
@@ -120,8 +116,8 @@ def dinov2_extractor(weights: Path | None, *, device: str) -> FeatureExtractor:
     Raises:
         InputError: If timm is not installed, or the weights are for another network, damaged or out of reach.
     """
-    timm = _library("timm", "timm", "dinov2")
-    source = _Source("--dinov2-weights", f"{_DINOV2} in timm's layout", _DINOV2_URL)
+    timm = import_library("timm", "timm", "dinov2")
+    source = WeightsSource("--dinov2-weights", f"{_DINOV2} in timm's layout", _DINOV2_URL)
     found = source.read(_downloaded_dinov2(source) if weights is None else weights)
     with torch.random.fork_rng(devices=[]):
         network = timm.create_model(_DINOV2, pretrained=False, img_size=_DINOV2_SIZE, num_classes=0)
@@ -155,78 +151,7 @@ def dinov2_extractor(weights: Path | None, *, device: str) -> FeatureExtractor:
 PRETRAINED_EXTRACTORS: dict[str, PretrainedExtractor] = {"inception": inception_extractor, "dinov2": dinov2_extractor}
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where weights come from, for messages."""
-
-    flag: str
-    needed: str
-    url: str
-
-    def read(self, path: Path) -> _Weights:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{self.flag} {path}: a file with weights of {self.needed} is needed, found none that can be read "
-                f"({error.strerror}). The right one is {self.url}"
-            ) from error
-        try:
-            values = (
-                load(data)
-                if path.suffix == ".safetensors"
-                else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-            )
-        except Exception as error:  # what unpickling raises depends on the damage
-            raise self.refusal(path, "it is damaged, or holds more than weights") from error
-        if not isinstance(values, dict) or not all(
-            isinstance(name, str) and torch.is_tensor(value) for name, value in values.items()
-        ):
-            raise self.refusal(path, "it holds something else than a state dict")
-        return _Weights(self, path, dict(values), hashlib.sha256(data).hexdigest())
-
-    def refusal(self, path: Path, found: str) -> InputError:
-        return InputError(
-            f"{self.flag} {path}: weights of {self.needed} are needed, but {found}. Delete it or name another file; "
-            f"the right one is {self.url}"
-        )
-
-    def out_of_reach(self, error: Exception) -> InputError:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return InputError(
-            f"weights of {self.needed} are needed, but {self.url} could not be downloaded: {reason}. Download it "
-            f"elsewhere and name the file: {self.flag} FILE"
-        )
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """Weights by name, and the sha256 of their file."""
-
-    source: _Source
-    path: Path
-    values: dict[str, Tensor]
-    sha256: str
-
-    @contextlib.contextmanager
-    def misfits_refused(self) -> Iterator[None]:
-        """Lets the weights be put into a network."""
-        try:
-            yield
-        except Exception as error:  # foreign names and shapes lead the libraries astray in many ways
-            raise self.source.refusal(self.path, "it holds those of another network") from error
-
-
-def _library(module: str, package: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(
-            f"{extra} features need {package}, which cannot be imported ({error}): pip install 'synthaug[{extra}]'"
-        ) from error
-
-
-def _downloaded_inception(source: _Source) -> Path:
+def _downloaded_inception(source: WeightsSource) -> Path:
     path = cache_home() / "torch-fidelity" / _INCEPTION_NAME
     with one_at_a_time(path):
         try:
@@ -238,8 +163,8 @@ def _downloaded_inception(source: _Source) -> Path:
     return path
 
 
-def _downloaded_dinov2(source: _Source) -> Path:
-    hub = _library("huggingface_hub", "huggingface_hub", "dinov2")
+def _downloaded_dinov2(source: WeightsSource) -> Path:
+    hub = import_library("huggingface_hub", "huggingface_hub", "dinov2")
     path = cache_home() / "timm" / _DINOV2 / _DINOV2_NAME
     with one_at_a_time(path):
         if not path.is_file():

@@ -19,7 +19,6 @@ from synthaug.metrics.memorisation import (
     LEAST_HELD_OUT,
     TrainDistances,
     copy_threshold,
-    first_alike,
     scale_neighbours,
     share_of,
     train_distances,
@@ -56,6 +55,8 @@ class CopyDetector:
         train: Features of the training images.
         own: Distances of the training images among themselves, none mirrored.
         held_out: Distances of the validation images, which nobody trained on.
+        test: Features of the test images, without those as close to a training image as copies are: what is near them
+            may be from there.
         threshold: The largest relative distance that makes a copy.
         neighbours: Training images that make up the scale of a distance.
         allows_flip: Whether a mirrored copy is a copy.
@@ -65,6 +66,7 @@ class CopyDetector:
     train: Float[Tensor, "m d"]
     own: TrainDistances
     held_out: Views
+    test: Float[Tensor, "k d"]
     threshold: float
     neighbours: int
     allows_flip: bool
@@ -84,12 +86,16 @@ class CopyDetector:
         usual = held_out.closest.relative
         if len(usual) < LEAST_HELD_OUT:
             usual = torch.cat([usual, own.relative])
+        threshold = copy_threshold(usual)
+        to_train = _views(extractor, splits.test, features, neighbours, splits.allows_flip).closest
+        test = extract(extractor, splits.test.images, key=splits.test.fingerprint)
         return cls(
             extractor=extractor,
             train=features,
             own=own,
             held_out=held_out,
-            threshold=copy_threshold(usual),
+            test=test[to_train.relative > threshold],
+            threshold=threshold,
             neighbours=neighbours,
             allows_flip=splits.allows_flip,
         )
@@ -147,7 +153,6 @@ class Copies:
         level_distance: Distance to the nearest training image in pixels: root of the mean square, in units of uint8.
         pixels: Its pixels as features.
         reach: How close in pixels another sample has to be to count as the same.
-        first: For each sample the first one of the set that it repeats; itself if none.
     """
 
     views: tuple[Views, ...]
@@ -159,11 +164,10 @@ class Copies:
     level_distance: Float[Tensor, " n"]
     pixels: Float[Tensor, "n d"]
     reach: Float[Tensor, " n"]
-    first: Int64[Tensor, " n"]
 
 
 def find_copies(images: LabelledImages, detectors: Sequence[CopyDetector], splits: Splits) -> Copies:
-    """Compares a set with the training images, with the test images and with itself.
+    """Compares a set with the training images and with the test images.
 
     Args:
         images: The set.
@@ -177,7 +181,6 @@ def find_copies(images: LabelledImages, detectors: Sequence[CopyDetector], split
     least, where = relative.min(dim=0)
     pixels, by_pixels = detectors[0], views[0]
     features = extract(pixels.extractor, images.images, key=images.fingerprint)
-    reach = pixels.reach(by_pixels.plain)
     indices = torch.stack([found.closest.index for found in views])
     return Copies(
         views=views,
@@ -188,8 +191,7 @@ def find_copies(images: LabelledImages, detectors: Sequence[CopyDetector], split
         is_test=_are_test_images(images, by_pixels.closest, pixels, splits),
         level_distance=255 * by_pixels.closest.nearest / features.shape[1] ** 0.5,
         pixels=features,
-        reach=reach,
-        first=first_alike(features, reach),
+        reach=pixels.reach(by_pixels.plain),
     )
 
 
@@ -198,17 +200,13 @@ def _are_test_images(
 ) -> Bool[Tensor, " n"]:
     """Which images the generator can only have from the test images.
 
-    Half the distance of a copy is where noise and recompression leave an image, and fresh ones do not come. Test images
-    that are as close to a training image are left aside: what is near them may be from there.
+    Half the distance of a copy is where noise and recompression leave an image, and fresh ones do not come.
     """
-    views = pixels.measure(splits.test).closest
-    is_apart = views.relative > pixels.threshold
     is_test = splits.are_test_images(images.images)
-    if not is_apart.any():
+    if not len(pixels.test):
         return is_test
-    apart = extract(pixels.extractor, splits.test.images, key=splits.test.fingerprint)[is_apart]
     distances = [
-        nearest(view, apart, 1).distances[:, 0]
+        nearest(view, pixels.test, 1).distances[:, 0]
         for view in _features(pixels.extractor, images, allows_flip=splits.allows_flip)
     ]
     distance = torch.stack(distances).amin(dim=0)

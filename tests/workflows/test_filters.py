@@ -43,7 +43,6 @@ def scored_of(
         level_distance=zeros,
         pixels=torch.arange(float(count))[:, None] if pixels is None else torch.tensor(pixels)[:, None],
         reach=torch.full((count,), 0.5),
-        first=torch.arange(count),
     )
     return Scored(
         labels=torch.tensor(labels),

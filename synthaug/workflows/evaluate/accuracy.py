@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ def _score(
 ) -> AccuracyScore:
     test, gap = splits.test, real - synthetic
     groups = [gap, *(gap[test.labels == label] for label in range(len(test.class_names)))]
-    values = [measured(lambda group=group: bootstrap_mean(group), len(group), len(group)) for group in groups]  # type: ignore[misc]
+    values = [measured(partial(bootstrap_mean, group), len(group), len(group)) for group in groups]
     return AccuracyScore(
         recipe=name,
         steps=recipe.steps or 0,

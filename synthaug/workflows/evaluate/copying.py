@@ -42,8 +42,8 @@ def memorisation(copies: Copies, detectors: Sequence[CopyDetector]) -> Memorisat
     return Memorisation(
         verdict=verdict,
         sentence=_sentence(verdict, count, n, exact, expected),
-        share=_value(share, n, len(detectors[0].train)),
-        expected=_value(expected, len(held_out), len(detectors[0].train)),
+        share=Value.of(share, n, len(detectors[0].train)),
+        expected=Value.of(expected, len(held_out), len(detectors[0].train)),
         exact=exact,
         near_test=int(copies.is_test.sum()),
         spaces=spaces,
@@ -81,17 +81,17 @@ def _histogram(values: Float[Tensor, " n"]) -> tuple[float, ...]:
     return tuple((counts / len(values)).tolist())
 
 
-def duplicates(copies: Copies, exact: int, real_near: float) -> Duplicates:
+def duplicates(first: Int64[Tensor, " n"], exact: int, real_near: float) -> Duplicates:
     """How much of a set repeats what is in it already.
 
     Args:
-        copies: With the first sample that each repeats.
+        first: The first sample of the set that each one repeats; itself if none.
         exact: Images that equal an earlier one.
         real_near: Share of the real training images that repeat another in the same sense.
     """
-    n = len(copies.first)
-    near = max(exact, _repeating(copies.first))
-    return Duplicates(exact=exact, near=near, real_near=real_near, share=_value(share_of(near, n), n, 0))
+    n = len(first)
+    near = max(exact, _repeating(first))
+    return Duplicates(exact=exact, near=near, real_near=real_near, share=Value.of(share_of(near, n), n, 0))
 
 
 def repeated_share(pixels: CopyDetector) -> float:
@@ -104,7 +104,3 @@ def repeated_share(pixels: CopyDetector) -> float:
 
 def _repeating(first: Int64[Tensor, " n"]) -> int:
     return int((first != torch.arange(len(first))).sum())
-
-
-def _value(found: Estimate, n: int, n_reference: int) -> Value:
-    return Value(found.value, found.low, found.high, n, n_reference)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -19,8 +19,6 @@ from synthaug.metrics.kernel import kernel_distance
 from synthaug.metrics.memorisation import share_of
 from synthaug.metrics.prdc import prdc_estimates
 from synthaug.workflows.evaluate.records import Better, Comparison, Figure, Space, Value
-
-NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def measured(measure: Callable[[], Estimate], n: int, n_reference: int) -> Value
         found = measure()
     except InputError as error:
         return Value(None, None, None, n, n_reference, str(error))
-    return Value(found.value, found.low, found.high, n, n_reference)
+    return Value.of(found, n, n_reference)
 
 
 def _values(
@@ -116,10 +114,10 @@ def _values(
         values["kid"] = measured(lambda: kernel_distance(real, synthetic), *counts)
     if near := [name for name in ("precision", "recall", "density", "coverage") if name in wanted]:
         try:
-            found = prdc_estimates(real, synthetic, neighbours=NEIGHBOURS)
+            found = prdc_estimates(real, synthetic)
         except InputError as error:
             return values | {name: Value(None, None, None, *counts, str(error)) for name in near}
-        values |= {name: Value(found[name].value, found[name].low, found[name].high, *counts) for name in near}
+        values |= {name: Value.of(found[name], *counts) for name in near}
     return values
 
 
@@ -135,7 +133,7 @@ def label_fidelity(predicted: Int64[Tensor, " n"], labels: Int64[Tensor, " n"], 
     """Share of images that the judge recognises as their label."""
     is_right = predicted == labels
     groups = [is_right, *(is_right[labels == label] for label in range(classes))]
-    values = [measured(lambda group=group: share_of(int(group.sum()), len(group)), len(group), 0) for group in groups]  # type: ignore[misc]
+    values = [measured(partial(share_of, int(group.sum()), len(group)), len(group), 0) for group in groups]
     return Figure(
         "label_fidelity",
         "label fidelity",
@@ -144,14 +142,3 @@ def label_fidelity(predicted: Int64[Tensor, " n"], labels: Int64[Tensor, " n"], 
         tuple(values[1:]),
         "Share of synthetic images that the judge recognises as their label.",
     )
-
-
-def spread(labels: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " k"]:
-    """The first positions of each class in turn, so many in all: as even over classes as can be."""
-    if len(labels) <= count:
-        return torch.arange(len(labels))
-    rank = torch.empty(len(labels), dtype=torch.int64)
-    for label in set(labels.tolist()):
-        members = (labels == label).nonzero().flatten()
-        rank[members] = torch.arange(len(members))
-    return rank.argsort(stable=True)[:count].sort().values

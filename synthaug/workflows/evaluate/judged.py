@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthaug.core.types import LabelledImages
 from synthaug.data.equality import digests
 from synthaug.data.splits import Splits
 from synthaug.metrics.calibration import confusion_matrix
+from synthaug.metrics.memorisation import first_alike
 from synthaug.shards.plan import SetPlan
 from synthaug.workflows.evaluate.copying import duplicates, memorisation
 from synthaug.workflows.evaluate.figures import label_fidelity
@@ -46,6 +47,7 @@ class JudgedSet:
         plan: Its plan.
         images: Its images.
         copies: What each may be a copy of.
+        first: The first sample of the set that each repeats; itself if none.
         probabilities: Of each class, by the judge.
     """
 
@@ -54,6 +56,7 @@ class JudgedSet:
     plan: SetPlan
     images: LabelledImages
     copies: Copies
+    first: Int64[Tensor, " n"]
     probabilities: Float[Tensor, "n k"]
 
     @classmethod
@@ -74,7 +77,8 @@ class JudgedSet:
         """
         copies = find_copies(images, detectors, splits)
         refuse_test_images(where, images, copies, splits)
-        return cls(name, where, plan, images, copies, judge.recognised(images))
+        first = first_alike(copies.pixels, copies.reach)
+        return cls(name, where, plan, images, copies, first, judge.recognised(images))
 
     def report(
         self,
@@ -107,7 +111,7 @@ class JudgedSet:
             confusion=confusion_matrix(predicted, images.labels, classes),
             accuracy_score=score,
             memorisation=memorisation(self.copies, detectors),
-            duplicates=duplicates(self.copies, len(images) - len(set(digests(images.images))), real_near),
+            duplicates=duplicates(self.first, len(images) - len(set(digests(images.images))), real_near),
         )
 
     def _made(self) -> str:
@@ -131,7 +135,7 @@ class JudgedSet:
 
     def table(self) -> str:
         """A line of scores for each sample, as CSV."""
-        return _table(self.shown(), self.copies)
+        return _table(self.shown(), self.copies, self.first)
 
 
 def table_name(name: str) -> str:
@@ -140,13 +144,13 @@ def table_name(name: str) -> str:
     return f"'{readable}" if readable.startswith(("=", "+", "-", "@")) else readable
 
 
-def _table(shown: ShownSet, copies: Copies) -> str:
+def _table(shown: ShownSet, copies: Copies, first: Int64[Tensor, " n"]) -> str:
     """A line of scores for each sample."""
     names = [table_name(name) for name in shown.images.class_names]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    is_first = copies.first == torch.arange(len(copies.first))
+    is_first = first == torch.arange(len(first))
     for place, key in enumerate(shown.keys):
         writer.writerow(
             [
@@ -157,7 +161,7 @@ def _table(shown: ShownSet, copies: Copies) -> str:
                 f"{float(copies.level_distance[place]):.4f}",
                 f"{float(copies.relative[place]):.6f}",
                 int(shown.nearest[place]),
-                "" if is_first[place] else shown.keys[int(copies.first[place])],
+                "" if is_first[place] else shown.keys[int(first[place])],
             ]
         )
     return buffer.getvalue()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from synthaug.metrics.estimates import Estimate
 from synthaug.workflows.real_classifier import JudgeFacts
 
 Better = Literal["lower", "higher", "neither"]
@@ -31,6 +32,11 @@ class Value:
     n: int
     n_reference: int
     reason: str | None = None
+
+    @classmethod
+    def of(cls, found: Estimate, n: int, n_reference: int) -> Value:
+        """A figure that could be computed."""
+        return cls(found.value, found.low, found.high, n, n_reference)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from synthaug.core.console import log
 from synthaug.core.errors import InputError
 from synthaug.core.runtime import environment
 from synthaug.core.storage import check_folder, write_json, write_text
-from synthaug.core.types import LabelledImages
+from synthaug.core.types import LabelledImages, spread
 from synthaug.data.splits import Splits
 from synthaug.metrics.features import FeatureExtractor, extract, pixels_extractor
 from synthaug.shards.manifest import Manifest
@@ -22,7 +22,7 @@ from synthaug.shards.verify import verify_set
 from synthaug.workflows.bench.sets import set_names
 from synthaug.workflows.evaluate.accuracy import accuracy_scores
 from synthaug.workflows.evaluate.copying import repeated_share
-from synthaug.workflows.evaluate.figures import METRICS, Compared, compare, spread
+from synthaug.workflows.evaluate.figures import METRICS, Compared, compare
 from synthaug.workflows.evaluate.gallery.html import gallery_page
 from synthaug.workflows.evaluate.judged import JudgedSet
 from synthaug.workflows.evaluate.records import (
@@ -114,7 +114,7 @@ def plan_evaluation(config: EvaluateConfig) -> EvaluatePlan:
     """
     sets = _Sets.of(config)
     counts = {name: plan.sample_count for name, plan in zip(sets.names, sets.plans, strict=True)}
-    trainings = config.cas_seeds * (len(counts) + 1) if config.cas_seeds else 0
+    trainings = config.cas_seeds * (len(counts) + 1)
     return EvaluatePlan(counts, sets.reference, config.features, config.metrics or METRICS, trainings)
 
 
