@@ -81,13 +81,25 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     """Nearly U V^T of a matrix U S V^T: its singular values between 0.7 and 1.2, by five Newton-Schulz steps.
 
-    In bfloat16 on a GPU, else in float32.
+    In float32, and all steps but the last product on the smaller Gram matrix G: a step X -> P X with P = aI + bG + cG^2
+    makes G -> P G P, as P and G commute.
     """
-    a, b, c = _COEFFICIENTS
     is_tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if is_tall else matrix).to(torch.bfloat16 if matrix.is_cuda else torch.float32)
+    x = (matrix.T if is_tall else matrix).float()
     x = x / (x.norm() + 1e-7)
-    for _ in range(_STEPS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.T if is_tall else x).to(matrix.dtype)
+    gram = x @ x.T
+    step = product = _step_of(gram)
+    for _ in range(_STEPS - 1):
+        gram = step @ gram @ step
+        step = _step_of(gram)
+        product = step @ product
+    orthogonal: Tensor = product @ x
+    return (orthogonal.T if is_tall else orthogonal).to(matrix.dtype)
+
+
+def _step_of(gram: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
+    """The polynomial P of a Gram matrix."""
+    a, b, c = _COEFFICIENTS
+    polynomial: Tensor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    polynomial.diagonal().add_(a)
+    return polynomial
