@@ -15,7 +15,7 @@ from synthaug.core.errors import InputError
 Mode = Literal["replace", "add"]
 #: Shares are fractions with at most this denominator, so that products with slot numbers stay exact in 64 bits.
 MOST_PARTS = 1 << 20
-_SCHEDULE = re.compile(r"^\s*([0-9.eE+-]+)\s*:\s*([0-9.eE+-]+)(?:\s+(linear|cosine))?\s*$")
+_SCHEDULE = re.compile(r"^\s*([0-9.eE+-]+)\s*:\s*([0-9.eE+-]+)(?:\s+(linear|cosine|step))?\s*$")
 
 
 def coerce(settings: object, *, whole: Sequence[str] = (), real: Sequence[str] = ()) -> None:
@@ -75,20 +75,22 @@ class FractionSchedule:
     Attributes:
         first: Share in the first epoch, in [0, 1].
         last: Share in the last epoch, and in any after it.
-        shape: `linear`, or `cosine` (slow at both ends).
+        shape: `linear`, `cosine` (slow at both ends), or `step` (all at once, after half of the epochs).
     """
 
     first: float
     last: float
-    shape: Literal["linear", "cosine"] = "linear"
+    shape: Literal["linear", "cosine", "step"] = "linear"
 
     def __post_init__(self) -> None:
         coerce(self, real=("first", "last"))
         if not (0.0 <= self.first <= 1.0 and 0.0 <= self.last <= 1.0):
             found = self.first if self.is_constant else f"{self.first}:{self.last}"
             raise _no_share(found)
-        if self.shape not in ("linear", "cosine"):
-            raise InputError(f"--synthetic-fraction changes in the shape linear or cosine, found {self.shape!r}")
+        if self.shape not in ("linear", "cosine", "step"):
+            raise InputError(
+                f"--synthetic-fraction changes in the shape linear, cosine or step, found {self.shape!r}"
+            )
 
     @classmethod
     def parse(cls, value: float | str | FractionSchedule) -> FractionSchedule:
@@ -127,6 +129,8 @@ class FractionSchedule:
         progress = 1.0 if epoch >= epochs - 1 else epoch / (epochs - 1)
         if epochs == 1:
             progress = 0.0
+        if self.shape == "step":
+            progress = float(2 * epoch >= epochs)
         if self.shape == "cosine":
             progress = (1 - math.cos(math.pi * progress)) / 2
         return simple_fraction(self.first + (self.last - self.first) * progress)
@@ -134,8 +138,8 @@ class FractionSchedule:
 
 def _no_share(found: object) -> InputError:
     return InputError(
-        "--synthetic-fraction must lie in [0, 1], or go from one share to another like '0.7:0.0 linear' (or cosine), "
-        f"found {found}"
+        "--synthetic-fraction must lie in [0, 1], or go from one share to another like '0.7:0.0 linear' (or cosine, or "
+        f"step), found {found}"
     )
 
 

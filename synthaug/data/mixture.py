@@ -86,7 +86,7 @@ class Mixture:
 
     Attributes:
         synthetic_fraction: Synthetic share of every batch: a number in [0, 1], or a change over the epochs like
-            "0.7:0.0 linear" (or cosine). By default a half, unless the amounts of the sources say otherwise.
+            "0.7:0.0 linear" (or cosine, or step). By default a half, unless the amounts of the sources say otherwise.
         mode: `replace`: an epoch is as long as the real set, synthetic images replace real ones in it. `add`: they come
             on top of one pass through the real images.
         epoch_size: Images in an epoch, instead. Every epoch is rounded up to whole batches on all processes, and with

@@ -69,6 +69,7 @@ def test_the_epoch_size_wins_over_the_mode_and_keeps_the_share() -> None:
         ("0.8:0.0 linear", [0.8, 0.6, 0.4, 0.2, 0.0]),
         ("0:1", [0.0, 0.25, 0.5, 0.75, 1.0]),
         ("1:0 cosine", [1.0, 0.853553, 0.5, 0.146447, 0.0]),
+        ("1:0 step", [1.0, 1.0, 1.0, 0.0, 0.0]),
     ],
 )
 def test_a_share_may_change_over_the_epochs(spec: float | str, expected: list[float]) -> None:
