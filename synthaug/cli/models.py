@@ -30,6 +30,7 @@ def _models(
     _section("checkpoints (packaged, and below this folder)", found.checkpoints)
     _section("classifier recipes", found.recipes)
     _section("filters of a curation", found.filters)
+    _section("arms of a bench", found.arms)
     typer.echo(f"classifier networks: {', '.join(found.networks)}")
     typer.echo(f"classic transforms: {', '.join(found.transforms)}")
     typer.echo(f"data sources: {', '.join(found.sources)}")
@@ -38,4 +39,4 @@ def _models(
 def _section(title: str, entries: dict[str, str]) -> None:
     typer.echo(f"{title}:")
     for name, purpose in entries.items():
-        typer.echo(f"  {name:<14} {purpose}")
+        typer.echo(f"  {name:<22} {purpose}")

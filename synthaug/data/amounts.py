@@ -88,9 +88,7 @@ class FractionSchedule:
             found = self.first if self.is_constant else f"{self.first}:{self.last}"
             raise _no_share(found)
         if self.shape not in ("linear", "cosine", "step"):
-            raise InputError(
-                f"--synthetic-fraction changes in the shape linear, cosine or step, found {self.shape!r}"
-            )
+            raise InputError(f"--synthetic-fraction changes in the shape linear, cosine or step, found {self.shape!r}")
 
     @classmethod
     def parse(cls, value: float | str | FractionSchedule) -> FractionSchedule:

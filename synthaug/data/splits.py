@@ -48,10 +48,15 @@ class Splits:
 
         Nothing that is trained on such images can be tested on this split.
         """
-        in_test, in_train = (
-            equal_to_any(images, part.images, mirrored=self.allows_flip) for part in (self.test, self.train)
-        )
-        return in_test & ~in_train
+        return self._are_held_out(images, self.test)
+
+    def are_validation_images(self, images: UInt8[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:
+        """Which images equal a validation image, and no training image, likewise; nothing on them may be chosen."""
+        return self._are_held_out(images, self.validation)
+
+    def _are_held_out(self, images: UInt8[Tensor, "n c h w"], part: LabelledImages) -> Bool[Tensor, " n"]:
+        in_part, in_train = (equal_to_any(images, one.images, mirrored=self.allows_flip) for one in (part, self.train))
+        return in_part & ~in_train
 
 
 def make_splits(

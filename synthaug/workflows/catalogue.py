@@ -11,6 +11,7 @@ from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.sources import SOURCES
 from synthaug.generators.base import backend_names, load_backend
 from synthaug.generators.checkpoint import read_card
+from synthaug.workflows.bench.arms import arm_meanings
 from synthaug.workflows.checkpoints import local_checkpoints, packaged_checkpoints
 from synthaug.workflows.curate.named import FILTERS
 
@@ -24,6 +25,7 @@ class Catalogue:
         checkpoints: Checkpoint (packaged name or folder) -> what it is.
         recipes: Classifier recipe -> purpose, and what to expect.
         filters: Filter of a curation -> what it removes or keeps.
+        arms: Arm of a bench -> what its classifiers are trained on.
         networks: Classifier networks.
         transforms: Presets of classic augmentation.
         sources: Kinds of SPEC.
@@ -33,6 +35,7 @@ class Catalogue:
     checkpoints: dict[str, str]
     recipes: dict[str, str]
     filters: dict[str, str]
+    arms: dict[str, str]
     networks: list[str]
     transforms: list[str]
     sources: list[str]
@@ -46,6 +49,7 @@ def catalogue(below: Path) -> Catalogue:
         checkpoints={name: _describe(path) for name, path in found.items()},
         recipes={name: _of_recipe(recipe) for name, recipe in RECIPES.items()},
         filters={name: kind.meaning for name, kind in FILTERS.items()},
+        arms=arm_meanings(),
         networks=NETWORKS.names(),
         transforms=TRANSFORMS.names(),
         sources=SOURCES.names(),

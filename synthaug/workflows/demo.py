@@ -23,6 +23,7 @@ PER_CLASS_REAL = 20
 MODELS = ("ddpm", "acgan")
 _PER_CLASS_SYNTHETIC = 200
 _SEEDS = 5
+_ARMS = ("real", "real+classic", "mixed+classic")
 
 
 class DemoConfig(WorkflowConfig):
@@ -84,7 +85,9 @@ def plan_demo(config: DemoConfig) -> DemoPlan:
             )
         )
     sets = [generation.out for generation in generations]
-    bench = BenchConfig.resolve({**common, **data, "synthetic": sets, "seeds": _SEEDS, "out": config.out / "bench"})
+    bench = BenchConfig.resolve(
+        {**common, **data, "synthetic": sets, "seeds": _SEEDS, "arms": _ARMS, "out": config.out / "bench"}
+    )
     return DemoPlan(tuple(trainings), tuple(generations), bench)
 
 
@@ -108,7 +111,7 @@ def demo(config: DemoConfig) -> DemoResult:
     result = bench_and_report(plan.bench)
     return DemoResult(
         sentence=result.sentence,
-        label_fidelity={one.name: one.label_fidelity for one in result.summary.sets},
+        label_fidelity={one.name: one.label_fidelity for one in result.summary.regimes[0].sets},
         seconds=round(time.monotonic() - started, 1),
         checkpoints={training.model: training.out for training in plan.train},
         synthetic={

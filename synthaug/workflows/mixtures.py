@@ -37,7 +37,7 @@ class MixtureConfig(RecipeConfig):
     synthetic_fraction: _Fraction | None = Field(
         None,
         description="Share of each batch that is synthetic, with --synthetic: a number, or a change over the training "
-        "like '0.7:0.0 linear' (or cosine); half if not given.",
+        "like '0.7:0.0 linear' (or cosine, or step); half if not given.",
     )
     proportion: tuple[float, ...] = Field((), description="Weight of each --synthetic among them, in their order.")
     repeat: tuple[float, ...] = Field((), description="Passes through each --synthetic in an epoch, in their order.")
@@ -119,31 +119,48 @@ class MixtureConfig(RecipeConfig):
         ]
 
 
-def open_synthetic(
-    folder: str | Path, splits: Splits, *, accepts_init: bool = False
-) -> tuple[LabelledImages, Manifest]:
-    """Reads a shard set that is to be mixed with `splits`, after checking its bytes, its classes and its origin.
+def read_synthetic(folder: str | Path) -> tuple[LabelledImages, Manifest]:
+    """Reads a shard set after checking its bytes; `check_synthetic` says whether it may be mixed.
 
     Args:
         folder: A folder or URL.
+
+    Raises:
+        InputError: If there is no finished set.
+        DamageError: If the set is damaged.
+    """
+    verify_set(folder)
+    return read_set(folder)
+
+
+def check_synthetic(
+    folder: str | Path, images: LabelledImages, plan: SetPlan, splits: Splits, *, accepts_init: bool = False
+) -> None:
+    """Refuses a shard set that must not be mixed with `splits`, by its classes, its origin and its images.
+
+    Args:
+        folder: Where it is, for messages.
+        images: Its images.
+        plan: Its plan.
         splits: The real images.
         accepts_init: Whether its generator, and what curated it, may have begun as networks of other images.
 
     Raises:
         InputError: If classes or image sizes differ, or its generator or what curated it saw images that it must not
             have seen.
-        DamageError: If the set is damaged.
     """
-    verify_set(folder)
-    synthetic, manifest = read_set(folder)
-    check_matches(splits.train, synthetic.name, synthetic.class_names, tuple(synthetic.images.shape[1:]))
-    _check_origin(str(folder), manifest.plan, splits.record, accepts_init=accepts_init)
-    if held := int(splits.are_test_images(synthetic.images).sum()):
-        raise InputError(
-            f"{folder} must not be used with this split: {held} of its {len(synthetic)} images are test images, pixel "
-            "for pixel, whatever its generator's record says. Make a set with a generator that has not seen them."
-        )
-    return synthetic, manifest
+    check_matches(splits.train, images.name, images.class_names, tuple(images.images.shape[1:]))
+    _check_origin(str(folder), plan, splits.record, accepts_init=accepts_init)
+    for kind, held in {
+        "test": splits.are_test_images(images.images),
+        "validation": splits.are_validation_images(images.images),
+    }.items():
+        if held.any():
+            raise InputError(
+                f"{folder} must not be used with this split: {int(held.sum())} of its {len(images)} images are {kind} "
+                "images, pixel for pixel, whatever its generator's record says. Make a set with a generator that has "
+                "not seen them."
+            )
 
 
 def open_sets_of(config: MixtureConfig, splits: Splits) -> list[Synthetic]:

@@ -14,6 +14,7 @@ from synthaug.cli.main import build_app, main
 from synthaug.core.console import stderr
 from synthaug.core.errors import DamageError, InputError, StorageError, TrainingError
 from synthaug.core.version import __version__
+from synthaug.workflows.bench.arms import DEFAULT_ARMS
 from synthaug.workflows.config import Settings
 
 VERBS = sorted(str(command.name) for command in build_app().registered_commands)
@@ -200,7 +201,7 @@ def dry_run_of_classify(digits_set: Path) -> tuple[list[Any], dict[str, Any]]:
 
 def dry_run_of_bench(digits_set: Path) -> tuple[list[Any], dict[str, Any]]:
     words = ["bench", "--per-class-real", 20, "--out", "made", "--synthetic", digits_set, "--seeds", 4]
-    return words, {"cells": 12, "missing_cells": 12, "arms": ["real", "real+classic", "mixed+classic"]}
+    return words, {"cells": 20, "missing_cells": 20, "arms": list(DEFAULT_ARMS)}
 
 
 def dry_run_of_demo(_: Path) -> tuple[list[Any], dict[str, Any]]:

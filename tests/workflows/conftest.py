@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthaug.classifiers.networks import NETWORKS
 from synthaug.core.types import LabelledImages
@@ -17,6 +17,7 @@ from synthaug.data.splits import Splits, make_splits
 from synthaug.generators.ddpm.backend import DDPMGenerator
 from synthaug.workflows.judge import JUDGE_RECIPE
 from synthaug.workflows.synthesize import GenerateConfig
+from tests.workflows.perceptron import Hidden
 from tests.workflows.planted import balanced
 from tests.workflows.sets import MakeConfig
 
@@ -53,19 +54,6 @@ def batch_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         return images
 
     monkeypatch.setattr(DDPMGenerator, "sample", sample)
-
-
-class Hidden(nn.Module):
-    """The hidden layer of a perceptron on 8x8 images, as maps of one pixel."""
-
-    width = 64
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 64), nn.ReLU(), nn.Unflatten(1, (64, 1, 1)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images)
 
 
 @pytest.fixture

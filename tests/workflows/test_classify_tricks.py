@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ from synthaug.data.splits import Splits, make_splits
 from synthaug.metrics.calibration import expected_calibration_error
 from synthaug.workflows import classify as classify_module
 from synthaug.workflows.bench import bench
+from synthaug.workflows.bench.record import read_study
 from synthaug.workflows.classify import ClassifyConfig, ClassifyResult, classify, plan_classification
 from tests.workflows import benches
 from tests.workflows.test_classify import figures, settings
@@ -261,7 +261,8 @@ def test_a_bench_takes_the_same_flags(digits_splits: Splits, tmp_path: Path) -> 
     for name, value in tricks.items():
         assert summary.settings["recipe"][name] == value
     plain = bench(benches.settings(made, tmp_path / "plain"))
-    assert [arm.curve for arm in summary.arms] != [arm.curve for arm in plain.arms]
+    [tricky], [regime] = summary.regimes, plain.regimes
+    assert [arm.curve for arm in tricky.arms] != [arm.curve for arm in regime.arms]
 
 
 def test_arms_of_a_bench_may_begin_with_pretrained_weights(tmp_path: Path) -> None:
@@ -272,11 +273,12 @@ def test_arms_of_a_bench_may_begin_with_pretrained_weights(tmp_path: Path) -> No
     begun = bench(benches.settings(made, tmp_path / "begun", **few))
     del few["pretrained"]
     new = bench(benches.settings(made, tmp_path / "new", **few))
-    assert begun.arms[0].test_accuracy.mean > new.arms[0].test_accuracy.mean + 20
+    accuracy, accuracy_of_new = (one.regimes[0].arm("real").test_accuracy.mean for one in (begun, new))
+    assert accuracy > accuracy_of_new + 20
     classify(settings(out=tmp_path / "saw", logger="csv"))  # of 20 a class
     with pytest.raises(InputError, match="it saw 200 real training images"):
         bench(benches.settings(made, tmp_path / "refused", pretrained=str(tmp_path / "saw")))
-    assert json.loads((tmp_path / "begun" / "settings.json").read_text())["pretrained"] == str(tmp_path / "good")
+    assert read_study(tmp_path / "begun").settings["pretrained"] == str(tmp_path / "good")
     shutil.rmtree(tmp_path / "good")
     classify(settings(out=tmp_path / "good", per_class_real=5, seed=1, logger="csv"))  # another one at the same place
     with pytest.raises(InputError, match="pretrained_sha256"):

@@ -69,9 +69,8 @@ def test_demo_walks_its_plan_in_order_and_tells_where_everything_is(
     def bench_and_report(settings: Any) -> SimpleNamespace:
         walked.append(settings)
         sets = [SimpleNamespace(name="ddpm", label_fidelity=91.5), SimpleNamespace(name="acgan", label_fidelity=80.0)]
-        return SimpleNamespace(
-            sentence="It helps.", summary=SimpleNamespace(sets=sets), report=settings.out / "report.html"
-        )
+        summary = SimpleNamespace(regimes=[SimpleNamespace(sets=sets)])
+        return SimpleNamespace(sentence="It helps.", summary=summary, report=settings.out / "report.html")
 
     monkeypatch.setattr(demo_module, "train", walked.append)
     monkeypatch.setattr(demo_module, "generate", walked.append)

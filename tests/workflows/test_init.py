@@ -122,7 +122,8 @@ def consumers(synthetic: Path, out: Path, **changes: Any) -> list[Any]:
     """All that train classifiers with a set, and their plans, as functions of nothing."""
     common = {"per_class_real": 20, "steps": 1, "batch_size": 4, "synthetic": synthetic, **CPU, **changes}
     classifying = ClassifyConfig.resolve(common)
-    benching = BenchConfig.resolve({**common, "out": out, "seeds": 1})
+    quick = {"seeds": 1, "arms": ("real", "mixed"), "robustness": False, "jobs": 1}
+    benching = BenchConfig.resolve({**common, **quick, "out": out})
     return [
         lambda: plan_classification(classifying),
         lambda: classify(classifying),

@@ -41,7 +41,7 @@ def test_a_set_curated_by_a_classifier_of_the_training_images_is_used(
     plan_classification, classify, _, bench = consumers(curated, tmp_path / "out")
     assert plan_classification().synthetic == 30
     classify()
-    assert bench().counts["synthetic"] == 30
+    assert bench().regimes[0].counts["synthetic"] == 30
 
 
 LEAKS: list[tuple[dict[str, Any], str]] = [

@@ -1,4 +1,4 @@
-"""The report's table of generators, and what becomes of the page with several sets."""
+"""What becomes of the report with several sets and several numbers of real images."""
 
 from __future__ import annotations
 
@@ -9,31 +9,62 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synthaug.cli.main import build_app
 from synthaug.cli.verb import to_json
 from synthaug.core.errors import InputError
 from synthaug.workflows.bench import BenchConfig
-from synthaug.workflows.cost import SamplingCost
-from synthaug.workflows.report import report
-from synthaug.workflows.report.figures import accuracy_plot, curves_plot, gain_plot, loss_plot
-from tests.workflows.pages import GAINS, Page, make_summary, write_bench
+from synthaug.workflows.bench.record import RegimeRecord, SetRecord, StudyRecord
+from synthaug.workflows.bench.summary import BenchSummary, FailedCell, SetFacts
+from synthaug.workflows.bench.worth import Worth
+from synthaug.workflows.report import figures, report
+from synthaug.workflows.report.drawing import shortened
+from tests.workflows.pages import COST, GAINS, Page, make_costs, make_regime, make_summary, undrawn_svg, write_bench
 
 NAMES = ("ddpm", "my $x^{$ \\1 a|b <i>\"set\"</i> & 'more'")
-HEADER = ["generator", "verdict", "gain, points", "recognised, %", "Frechet distance", "recall", "coverage"]
-COSTS = ["training, s", "sampling, images/s", "images"]
+HEADER = ["set", "images", "curated", "recognised, %", "Frechet distance", "precision", "recall", "density"]
 ROWS = [
-    ["ddpm", "helps", "+3.00 (+0.52 to +5.48)", "62.5", "1.5", "0.800", "0.700", "1,234", "2,500.0", "40"],
-    [NAMES[1], "inconclusive", "+2.00 (-0.48 to +4.48)", "50.0", "2.5", "0.800", "0.700", "1,234", "2,500.0", "40"],
+    ["ddpm", "40", "no", "62.5", "1.5", "0.900", "0.800", "1.100", "0.700", "9"],
+    [NAMES[1], "40", "no", "50.0", "1.5", "0.900", "0.800", "1.100", "0.700", "9"],
 ]
-COST = SamplingCost(images=10_000, seconds=4.0, hardware=("one <b>GPU</b> (cuda)",))
+
+
+def three_regimes() -> BenchSummary:
+    """1 % of the real images gain, 10 % gain nothing sure, all of them lose."""
+    worth = Worth(37.25, 12.0, 61.0, is_at_least=False, is_at_most=False)
+    return make_summary(
+        regimes=[
+            make_regime(name="1 %", fraction=0.01, images_per_class=5.0, level=50.0, worth=worth),
+            make_regime(GAINS["inconclusive"], name="10 %", fraction=0.1, images_per_class=50.0, level=60.0),
+            make_regime(GAINS["hurts"], name="100 %", fraction=1.0, images_per_class=500.0),
+        ]
+    )
+
+
+def write_study(folder: Path, summary: BenchSummary, names: list[str]) -> None:
+    """What the bench set out to do: as many sets with each of these numbers of real images."""
+    known = {name: getattr(summary.regimes[0].sets[0], name) for name in SetFacts.model_fields}
+    known |= {"training_seconds": 34.0, "cost": None}
+    regimes = [
+        RegimeRecord(
+            name=name, fraction=None, images_per_class=1.0, counts={}, steps=1, longer_steps=None, real_epochs=1.0,
+            arms=[], sets=[SetRecord(**known)], cells=[],
+        )
+        for name in names
+    ]  # fmt: skip
+    names_of = ("source", "class_names", "seeds", "settings", "environment", "extensions")
+    facts = {name: getattr(summary, name) for name in names_of}
+    StudyRecord(regimes=regimes, **facts).write(folder)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished bench of two sets, one with a hostile name, and its report."""
     folder = tmp_path_factory.mktemp("report")
-    write_bench(folder, make_summary(names=NAMES, cost=COST), synthetic=["sets/a", "sets/b,c"])
+    summary = make_summary(names=NAMES)
+    write_bench(folder, summary, make_costs(summary, cost=COST), synthetic=["sets/a", "sets/b,c"])
     report(folder)
     return folder
 
@@ -53,46 +84,48 @@ def markdown(folder: Path) -> str:
     return (folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_table_of_generators_has_a_row_for_each_set(page: Page, markdown: str) -> None:
-    assert page.tables[0][0] == HEADER + COSTS  # on the first screen
-    assert page.table("generator") == ROWS
+@pytest.fixture
+def regimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Page, str]:
+    """A bench of three numbers of real images, and its report without the lines of its plots."""
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    summary = three_regimes()
+    write_bench(tmp_path, summary, make_costs(summary, generator=34.0, cost=COST))
+    result = report(tmp_path)
+    return tmp_path, Page(result.report.read_text(encoding="utf-8")), result.markdown.read_text(encoding="utf-8")
+
+
+def test_table_of_sets_has_a_row_for_each(page: Page, markdown: str) -> None:
+    [rows] = [rows for rows in page.tables if rows[0][: len(HEADER)] == HEADER]
+    assert rows[1:] == ROWS
     assert f"| {' | '.join(ROWS[0])} |" in markdown.splitlines()
-    assert len([line for line in markdown.splitlines() if "| 2,500.0 | 40 |" in line]) == 2
+    assert len([line for line in markdown.splitlines() if line.endswith("| 0.700 | 9 |")]) == 2
 
 
-def test_table_of_generators_has_one_row_for_one_set(tmp_path: Path) -> None:
-    write_bench(tmp_path, make_summary(cost=COST))
-    assert Page(report(tmp_path).report.read_text(encoding="utf-8")).table("generator") == ROWS[:1]
-
-
-def test_what_was_neither_measured_nor_recorded_is_said_so(tmp_path: Path) -> None:
-    summary = make_summary((2.0,))
-    plain = summary.model_copy(update={"sets": [summary.sets[0].model_copy(update={"quality": None})]})
-    write_bench(tmp_path, plain)
+def test_what_was_neither_measured_nor_recorded_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    write_bench(tmp_path, make_summary((2.0,), quality=None))
     result = report(tmp_path)
     for text in (result.report, result.markdown):
-        assert "Sampling was timed" not in text.read_text(encoding="utf-8")
-    [row] = Page(result.report.read_text(encoding="utf-8")).table("generator")
-    assert row == ["ddpm", "no verdict", "+2.00", "62.5", *["not measured"] * 3, "1,234", "not recorded", "40"]
+        assert "Images were drawn on" not in text.read_text(encoding="utf-8")
+        assert "sampling not recorded" in text.read_text(encoding="utf-8")
+    [row] = Page(result.report.read_text(encoding="utf-8")).table("set")
+    assert row == ["ddpm", "40", "no", "62.5", *["not measured"] * 5, "9"]
 
 
 def test_hardware_of_the_sampling_is_named(page: Page, markdown: str) -> None:
-    [note] = [text for text in page.texts["p"] if "Sampling was timed" in text]
+    [note] = [text for text in page.texts["p"] if "Images were drawn on" in text]
     assert "one <b>GPU</b> (cuda)" in note
     assert "one &lt;b&gt;GPU&lt;/b&gt; (cuda)" in markdown
 
 
-def test_every_arm_comparison_and_class_share_is_in_the_tables(page: Page) -> None:
-    arms = ["real", "real+classic", *(f"mixed+classic ({name})" for name in NAMES)]
-    assert [row[0] for row in page.table("arm")] == arms
+def test_every_arm_comparison_and_class_is_in_the_tables(page: Page) -> None:
+    per_set = ("synthetic", "mixed", "mixed+classic")
+    arms = ["real", "real+classic", *(f"{kind} ({name})" for kind in per_set for name in NAMES)]
+    assert [row[0] for row in page.table("arm", "test accuracy, %")] == arms
     assert [row[0] for row in page.table("comparison")] == [
-        *(f"{arm} − real+classic" for arm in arms[2:]),
-        *(f"{arm} − real" for arm in arms[2:]),
-        "real+classic − real",
-        f"{arms[2]} − {arms[3]}",
+        f"{arm} − real+classic" for arm in [*arms[-2:], arms[0], *arms[2:-2]]
     ]
-    shares = [f"{name} recognised, %" for name in NAMES]
-    assert [row[1:3] for row in page.table("class", *shares)] == [["25.0"] * 2, ["50.0"] * 2, ["75.0"] * 2]
+    assert len([rows for rows in page.tables if rows[0][:2] == ["class", "gain, points"]]) == 2
 
 
 def test_every_set_is_shown_with_its_name(page: Page, folder: Path, markdown: str) -> None:
@@ -108,7 +141,8 @@ def test_every_set_is_shown_with_its_name(page: Page, folder: Path, markdown: st
         assert f"]({name})" in markdown
 
 
-def test_missing_picture_of_a_set_is_named(tmp_path: Path) -> None:
+def test_missing_picture_of_a_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
     write_bench(tmp_path, make_summary(names=NAMES))
     (tmp_path / "synthetic-2.png").unlink()
     with pytest.raises(InputError, match=r"synthetic-2\.png is missing"):
@@ -119,32 +153,123 @@ def test_names_of_sets_stay_words(html: str, page: Page, markdown: str) -> None:
     for text in (html, markdown):
         assert '<i>"set' not in text
         assert "<b>GPU" not in text
-    assert [plot["role"] for plot in page.all("svg")] == ["img"] * 4
-    assert f"mixed+classic ({NAMES[1]}) − real+classic +2.00 points" in page.all("svg")[0]["aria-label"]
+    assert f"{NAMES[1]} +2.00 points" in page.all("svg")[0]["aria-label"]
+    drawn = "".join("".join(page.texts["text"]).split())
+    assert "".join(NAMES[1].split()) in drawn  # neither a formula nor markup
 
 
-def test_verdicts_stand_at_the_top_in_words(page: Page, folder: Path, markdown: str) -> None:
-    sentence = report(folder).sentence
-    assert sentence.startswith("ddpm helps this classifier (+3.00, +0.52 to +5.48); my $x")
-    assert page.texts["p"][0] == sentence
+def test_verdicts_stand_at_the_top_each_in_its_colour(page: Page, folder: Path, markdown: str) -> None:
+    assert report(folder).sentence.startswith("ddpm helps this classifier (+3.00, +0.52 to +5.48); my $x")
     assert page.texts["title"] == ["synthaug: 2 synthetic sets compared"]
-    assert markdown.startswith("# synthaug: 2 synthetic sets compared\n\n**ddpm helps this classifier")
+    verdicts = ["ddpm: helps, +3.00 (+0.52 to +5.48)", f"{NAMES[1]}: inconclusive, +2.00 (-0.48 to +4.48)"]
+    assert page.texts["b"] == verdicts
+    assert [item["class"] for item in page.all("li")] == ["helps", "inconclusive"]
+    assert "cost 21 min: 7 min per point gained" in page.texts["span"]
+    assert markdown.startswith(
+        "# synthaug: 2 synthetic sets compared\n\n- **ddpm: helps, +3.00 (+0.52 to +5.48)**: cost"
+    )
+
+
+def test_each_number_of_real_images_has_a_verdict_and_a_part(regimes: tuple[Path, Page, str]) -> None:
+    _, page, markdown = regimes
+    assert page.texts["title"] == ["synthaug: one synthetic set, 3 amounts of real images"]
+    assert page.texts["b"] == [
+        "1 %: helps, +3.00 (+0.52 to +5.48)",
+        "10 %: inconclusive, +0.67 (-6.92 to +8.26)",
+        "100 %: hurts, -3.00 (-5.48 to -0.52)",
+    ]
+    assert "equals about 37 extra real images per class (12 to 61); cost 38 s: 13 s per point gained" in markdown
+    parts = [f"With {name} of the real images ({count} a class)" for name, count in PARTS.items()]
+    assert [text for text in page.texts["h2"] if text.startswith("With")] == parts
+    assert [line[3:] for line in markdown.splitlines() if line.startswith("## With")] == parts
+    links = [link["href"] for link in page.all("a")]
+    assert links == ["#regime-1", "#regime-2", "#regime-3", "#measured", "#settings"]
+    gains = [rows for rows in page.tables if rows[0][0] == "comparison"]
+    assert [rows[1][1] for rows in gains] == ["+3.00", "+0.67", "-3.00"]
+
+
+PARTS = {"1 %": "5", "10 %": "50", "100 %": "500"}
+
+
+def test_worth_and_costs_have_a_row_for_each_number_of_real_images(regimes: tuple[Path, Page, str]) -> None:
+    _, page, _ = regimes
+    rows = page.table("real images", "set")
+    took = ["34 s", "4 s", "+0.5 s", "38 s"]
+    assert rows == [
+        ["1 % (5 a class)", "ddpm", "+3.00", "about 37", "12 to 61", *took, "13 s"],
+        ["10 % (50 a class)", "ddpm", "+0.67", "not known", "–", *took, "no gain shown"],
+        ["100 % (500 a class)", "ddpm", "-3.00", "not known", "–", *took, "no gain shown"],
+    ]
+
+
+def test_accuracy_by_real_images_is_a_curve(regimes: tuple[Path, Page, str]) -> None:
+    _, page, markdown = regimes
+    [curve] = [plot["aria-label"] for plot in page.all("svg") if "by real images" in plot["aria-label"]]
+    real = "real only: 50.00 % with 5, 60.00 % with 50, 70.00 % with 500"
+    assert curve.endswith(f"{real}; with ddpm: 53.00 % with 5, 60.67 % with 50, 67.00 % with 500")
+    assert real in markdown
+
+
+def test_each_number_of_real_images_shows_its_own_pictures(regimes: tuple[Path, Page, str]) -> None:
+    folder, page, markdown = regimes
+    data = [base64.b64decode(picture["src"].partition(",")[2]) for picture in page.all("img")]
+    files = [f"regime-{number}/{name}" for number in (1, 2, 3) for name in ("real.png", "synthetic.png")]
+    assert data == [(folder / name).read_bytes() for name in files]
+    assert all(f"]({name})" in markdown for name in files)
+
+
+def test_failures_say_with_how_many_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    failed = [FailedCell(regime="10 %", arm="mixed", seed=1, reason="no memory")]
+    summary = three_regimes()
+    write_bench(tmp_path, summary.model_copy(update={"failed": failed, "done": summary.done - 1}))
+    assert "> - failed: mixed, seed 1 (10 %): no memory" in report(tmp_path).markdown.read_text(encoding="utf-8")
+
+
+def test_numbers_of_real_images_with_nothing_to_compare_yet_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    summary = three_regimes()
+    write_bench(tmp_path, summary)
+    write_study(tmp_path, summary, ["1 %", "10 %", "100 %"])
+    partly = summary.model_copy(update={"regimes": summary.regimes[1:2], "done": 20})
+    monkeypatch.setattr("synthaug.workflows.report.write.refresh_summary", lambda _: partly)
+    result = report(tmp_path)
+    text = result.markdown.read_text(encoding="utf-8")
+    assert "> - nothing to compare yet: 1 %, 100 %" in text
+    assert "](regime-2/real.png)" in text
+    assert "regime-1" not in text
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 def test_plots_show_all_arms_however_many(count: int) -> None:
-    summary = make_summary(GAINS["helps"], tuple(f"{number} {'long ' * 50}" for number in range(count)))
-    for draw in (accuracy_plot, gain_plot, curves_plot, loss_plot):
-        drawing = ET.fromstring(draw(summary))
-        lines = [group for group in drawing.iter() if group.get("id", "").startswith("line2d_")]
-        assert len(lines) > (count + 2)
-    curves = curves_plot(summary)
+    names = tuple(f"{number} {'long ' * 50}" for number in range(count))
+    summary = make_summary(GAINS["helps"], names, arms=("real+classic", "mixed+classic"))
+    [regime] = summary.regimes
+    for draw in (figures.comparisons_plot, figures.accuracy_plot, figures.validation_plot, figures.loss_plot):
+        drawing = ET.fromstring(draw(regime).svg)
+        lines = [group for group in drawing.iter() if "line2d_" in group.get("id", "")]
+        assert len(lines) >= count
+    curves = figures.validation_plot(regime).svg
     styles = set(re.findall(r'style="(fill: none; stroke[^"]*)"', curves))
-    assert len([style for style in styles if "#777777" not in style]) >= count + 2
+    assert len([style for style in styles if "--dim" not in style]) >= count + 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1, max_size=200), st.floats(20, 400))
+def test_shortened_names_keep_their_ends(name: str, room: float) -> None:
+    short, line = shortened(name, room), " ".join(name.split())
+    if short != line:
+        front, _, back = short.partition("…")
+        assert line.startswith(front)
+        assert line.endswith(back)
+        assert len(short) < len(line) + 1
+    assert shortened(line, 1e9) == line
 
 
 def test_command_in_the_report_names_every_set(page: Page) -> None:
-    [shown] = page.texts["pre"]
+    [shown] = [text for text in page.texts["pre"] if text.startswith("synthaug bench")]
     _, verb, *words = shlex.split(shown)
     assert verb == "bench"
     assert [value for flag, value in zip(words[::2], words[1::2], strict=True) if flag == "--synthetic"] == [

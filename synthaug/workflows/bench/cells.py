@@ -2,64 +2,79 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
-from synthaug.classifiers.networks import ImageClassifier
-from synthaug.classifiers.recipes import Recipe
-from synthaug.classifiers.task import predict, train_classifier
-from synthaug.classifiers.validation import CurvePoint
-from synthaug.core.runtime import Runtime
-from synthaug.core.seeding import derive_seed
-from synthaug.core.types import LabelledImages
+from synthaug.classifiers.pretrained import PretrainedWeights
+from synthaug.classifiers.recipes import recipe_settings
+from synthaug.classifiers.task import TrainedClassifier, predict, train_classifier
+from synthaug.core.errors import InputError, TrainingError
+from synthaug.core.runtime import Runtime, computing_threads
+from synthaug.core.seeding import derive_seed, generator_for
+from synthaug.core.storage import sha256_json
+from synthaug.core.types import LabelledImages, spread
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.mixture import Mixture
-from synthaug.data.splits import Splits
-from synthaug.metrics.agreement import Agreement, agreement
-from synthaug.workflows.bench.arms import REAL_CLASSIC, Arm
-from synthaug.workflows.bench.quality import Quality, measure_quality
+from synthaug.metrics.agreement import agreement
+from synthaug.workflows.bench.arms import Arm, judging_arm
+from synthaug.workflows.bench.quality import MOST_JUDGED, measure_quality
+from synthaug.workflows.bench.record import CellRecord, View
+from synthaug.workflows.bench.regimes import Regime
+from synthaug.workflows.bench.results import CellResult
+from synthaug.workflows.bench.settings import BenchConfig
+from synthaug.workflows.bench.tested import open_and_test
+
+#: Changes whenever equal settings would come to other numbers.
+_VERSION = 3
 
 
-class CellResult(BaseModel):
-    """One row of results.jsonl.
+class OutOfTimeError(Exception):
+    """A cell was ended before it was done; nothing of it counts."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training.
 
     Attributes:
-        arm: Name of the arm.
-        seed: Seed of initialisation, order and augmentation; the same for all arms of a pair.
-        steps: Optimiser steps taken.
-        best_step: Step of the weights that were kept.
-        validation_accuracy: Of those weights.
-        test: Their agreement with the test labels.
-        label_fidelity: Agreement with the labels of each synthetic set, by name; only from arms that saw none.
-        quality: Each set against the validation images in this classifier's features, by name; only from the real-only
-            arm with classic augmentation, and if the network gives features.
-        curve: All validations.
-        seconds: Time for the cell.
+        regime: Its number of real images.
+        view: Which steps it takes.
+        arm: Its arm.
+        seed: Seed of initialisation, order and augmentation.
+        key: Hash of everything that decides its numbers.
+        judged: Fingerprints of the sets that its classifier has to judge.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    arm: str
+    regime: Regime
+    view: View
+    arm: Arm
     seed: int
-    steps: int
-    best_step: int
-    validation_accuracy: float
-    test: Agreement
-    label_fidelity: dict[str, Agreement]
-    quality: dict[str, Quality]
-    curve: list[CurvePoint]
-    seconds: float
+    key: str
+    judged: tuple[str, ...]
 
-    def as_row(self) -> dict[str, Any]:
-        """A JSON object."""
-        return self.model_dump(mode="json")
+    def names(self) -> dict[str, Any]:
+        """What a row says of it, whatever came of it."""
+        return {
+            "key": self.key,
+            "regime": self.regime.name,
+            "view": self.view,
+            "arm": self.arm.name,
+            "seed": self.seed,
+        }
+
+    def record(self) -> CellRecord:
+        """What the study's file says of it."""
+        return CellRecord(key=self.key, judged=self.judged, view=self.view, arm=self.arm.name, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -67,71 +82,158 @@ class CellInputs:
     """What all cells share.
 
     Attributes:
-        splits: The real images.
-        synthetic: The synthetic sets by name.
-        synthetic_fraction: Its share of each batch in mixed arms.
-        recipe: Network and training settings.
+        config: The settings.
         runtime: Device and precision.
-        new_network: From a seed to a network and the names of its pretrained weights.
-        has_imagenet_statistics: Whether networks expect images standardised by ImageNet's statistics.
+        pretrained: Weights to begin with, if any.
     """
 
-    splits: Splits
-    synthetic: Mapping[str, LabelledImages]
-    synthetic_fraction: float
-    recipe: Recipe
+    config: BenchConfig
     runtime: Runtime
-    new_network: Callable[[int], tuple[ImageClassifier, set[str]]]
-    has_imagenet_statistics: bool = False
+    pretrained: PretrainedWeights | None
 
-    def datamodule(self, arm: Arm, seed: int) -> MixedDataModule:
-        """What a cell trains on.
+    def shared_settings(self) -> dict[str, Any]:
+        """What decides the numbers of every cell, besides its images, its arm and its seed."""
+        config, runtime = self.config, self.runtime
+        return {
+            "pretrained": config.pretrained,
+            "pretrained_sha256": None if self.pretrained is None else self.pretrained.sha256(),
+            "robustness": config.robustness,
+            "threads": config.threads,
+            **asdict(runtime),
+        }
+
+    def cell(self, regime: Regime, view: View, arm: Arm, seed: int) -> Cell:
+        """A cell with its key."""
+        judges = arm == judging_arm(regime.arms) and view == "equal steps"
+        prints = {one.name: one.images.fingerprint for one in regime.sets}
+        decisive = {
+            "version": _VERSION,
+            "data": regime.splits.record.model_dump(mode="json", exclude={"source"}),
+            "flip": regime.splits.allows_flip,
+            "sets": [prints[name] for name in arm.sets],
+            "arm": arm.model_dump(mode="json", exclude={"name", "meaning", "role", "sets"}),
+            "recipe": recipe_settings(regime.recipe_of(view)),
+            "seed": seed,
+            **self.shared_settings(),
+        }
+        judged = tuple(prints.values()) if judges else ()
+        return Cell(regime, view, arm, seed, sha256_json(decisive)[:16], judged)
+
+    def datamodule(self, cell: Cell) -> MixedDataModule:
+        """What a cell trains on; the test images are no part of it.
 
         Raises:
             InputError: If the images of an arm cannot be mixed.
         """
-        classic = self.recipe.transform
+        regime, arm = cell.regime, cell.arm
+        recipe, splits = regime.recipe_of(cell.view), regime.splits
+        has_imagenet_statistics = self.pretrained is not None and self.pretrained.is_imagenet
+        share: float | str | None = arm.synthetic_fraction or None
+        if arm.pretrains:
+            epochs = (recipe.steps or 0) / -(-len(splits.train) // recipe.batch_size)
+            if epochs < 2:
+                raise InputError(
+                    f"{arm.name} needs two epochs at least, one for each kind of images; found {epochs:.1f}"
+                )
+            share = f"{arm.synthetic_fraction}:0 step"
         mixture = Mixture(
-            synthetic_fraction=self.synthetic_fraction if arm.is_mixed else None,
-            batch_size=self.recipe.batch_size,
-            transform=classic if arm.transform is None else arm.transform,
-            normalise="imagenet" if self.has_imagenet_statistics else TRANSFORMS.get(classic).normalises,
-            seed=derive_seed("batches", seed),
+            synthetic_fraction=share,
+            batch_size=recipe.batch_size,
+            transform=recipe.transform if arm.transform is None else arm.transform,
+            normalise="imagenet" if has_imagenet_statistics else TRANSFORMS.get(recipe.transform).normalises,
+            seed=derive_seed("batches", cell.seed),
         )
-        synthetic = None if arm.synthetic is None else self.synthetic[arm.synthetic]
-        return MixedDataModule(self.splits, synthetic, mixture)
+        sets = [one.images for one in regime.sets if one.name in arm.sets]
+        if arm.repeats_real:
+            sets = [splits.train]
+        if arm.labels == "wrong":
+            sets = [_wrongly_labelled(images) for images in sets]
+        return MixedDataModule(splits, sets or None, mixture)
 
 
-def run_cell(inputs: CellInputs, arm: Arm, seed: int, on_step: Callable[[int], None]) -> CellResult:
-    """Trains one arm with one seed. The test images are used once, with the weights that were kept."""
+def run_cell(
+    inputs: CellInputs, cell: Cell, on_step: Callable[[int], None], *, max_time: float | None = None
+) -> CellResult:
+    """Trains one arm with one seed. The test images are used once, with the weights that were kept.
+
+    Args:
+        inputs: What all cells share.
+        cell: The cell.
+        on_step: Called with the number of steps done, after each.
+        max_time: Seconds after which it is given up.
+
+    Raises:
+        OutOfTimeError: If it was given up.
+        TrainingError: If it took other steps than all cells have to take, or its loss is no longer a number.
+    """
     started = time.monotonic()
-    splits, recipe, runtime = inputs.splits, inputs.recipe, inputs.runtime
-    datamodule = inputs.datamodule(arm, seed)
-    classes = len(splits.train.class_names)
-    network, pretrained = inputs.new_network(seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        trained = train_classifier(
-            network, datamodule, recipe, runtime=runtime, root=Path(scratch), on_step=on_step, pretrained=pretrained
-        )
-    preparation = datamodule.preparation
-    tested = predict(trained.network, splits.test.images, runtime, preparation=preparation).argmax(dim=1)
-    fidelity = {}
-    if not arm.is_mixed:
-        for name, images in inputs.synthetic.items():
-            recognised = predict(trained.network, images.images, runtime, preparation=preparation).argmax(dim=1)
-            fidelity[name] = agreement(recognised, images.labels, classes)
-    measured = {}
-    if arm == REAL_CLASSIC:
-        measured = measure_quality(trained, splits.validation, inputs.synthetic, preparation)
+    regime, recipe = cell.regime, cell.regime.recipe_of(cell.view)
+    with computing_threads(inputs.config.threads):
+        datamodule = inputs.datamodule(cell)
+        network, pretrained = inputs.config.new_network(recipe, regime.splits, cell.seed, inputs.pretrained)
+        with tempfile.TemporaryDirectory() as scratch:
+            trained = train_classifier(
+                network,
+                datamodule,
+                recipe,
+                runtime=inputs.runtime,
+                root=Path(scratch),
+                on_step=on_step,
+                pretrained=pretrained,
+                max_time=max_time,
+            )
+        if trained.steps != recipe.steps:
+            if max_time is not None and time.monotonic() - started >= max_time:
+                raise OutOfTimeError
+            raise TrainingError(f"{cell.arm.name} took {trained.steps} steps, where all arms take {recipe.steps}")
+
+        def probabilities(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+            return predict(trained.network, images, inputs.runtime, preparation=datamodule.preparation)
+
+        tested = open_and_test(probabilities, regime.test.seal(cell.key), corruptions=inputs.config.robustness)
+        seconds = time.monotonic() - started
+        judged = _judge(regime, cell, trained, probabilities, datamodule)
     return CellResult(
-        arm=arm.name,
-        seed=seed,
+        **cell.names(),
         steps=trained.steps,
         best_step=trained.best_step,
         validation_accuracy=trained.validation_accuracy,
-        test=agreement(tested, splits.test.labels, classes),
-        label_fidelity=fidelity,
-        quality=measured,
+        tested=tested,
+        **judged,
         curve=trained.curve,
-        seconds=round(time.monotonic() - started, 2),
+        seconds=round(seconds, 2),
+    )
+
+
+def _judge(
+    regime: Regime,
+    cell: Cell,
+    trained: TrainedClassifier,
+    probabilities: Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n k"]],
+    datamodule: MixedDataModule,
+) -> Mapping[str, Any]:
+    """What a classifier of real images only makes of the synthetic sets; nothing from other arms."""
+    sets = {
+        one.images.fingerprint: one.images.take(spread(one.images.labels, MOST_JUDGED))
+        for one in regime.sets
+        if one.images.fingerprint in cell.judged
+    }
+    classes = len(regime.splits.train.class_names)
+    fidelity = {
+        name: agreement(probabilities(images.images).argmax(dim=1), images.labels, classes)
+        for name, images in sets.items()
+    }
+    return {
+        "label_fidelity": fidelity,
+        "quality": measure_quality(trained, regime.splits.validation, sets, datamodule.preparation),
+    }
+
+
+@functools.lru_cache(maxsize=4)
+def _wrongly_labelled(images: LabelledImages) -> LabelledImages:
+    """The same images, each with a label that is not its own."""
+    classes = len(images.class_names)
+    offsets = torch.randint(1, classes, (len(images),), generator=generator_for("wrong labels", images.fingerprint))
+    return LabelledImages.of(
+        images.images, (images.labels + offsets) % classes, images.class_names, f"{images.name}, wrong labels"
     )

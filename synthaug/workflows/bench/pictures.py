@@ -23,6 +23,11 @@ def picture_names(count: int) -> list[str]:
     return ["synthetic.png"] if count == 1 else [f"synthetic-{number}.png" for number in range(1, count + 1)]
 
 
+def pictures_folder(out: Path, regime: int, regimes: int) -> Path:
+    """Where the grids of one number of real images are, of several."""
+    return out if regimes == 1 else out / f"regime-{regime + 1}"
+
+
 def write_pictures(out: Path, real: LabelledImages, synthetic: Sequence[LabelledImages]) -> None:
     """Writes the grid of the real training images and one of each synthetic set."""
     for name, images in zip([REAL_PICTURE, *picture_names(len(synthetic))], [real, *synthetic], strict=True):

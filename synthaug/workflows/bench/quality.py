@@ -12,7 +12,8 @@ from synthaug.core.pixels import to_network
 from synthaug.core.types import LabelledImages, spread
 from synthaug.workflows.judge import MIN_REFERENCE, Judge
 
-_MOST = 5000
+#: Images of a set that a classifier judges.
+MOST_JUDGED = 5000
 
 
 @dataclass(frozen=True)
@@ -67,4 +68,4 @@ def measure_quality(
 
 def _spread(images: LabelledImages) -> LabelledImages:
     """At most so many that a comparison does not take long."""
-    return images if len(images) <= _MOST else images.take(spread(images.labels, _MOST))
+    return images if len(images) <= MOST_JUDGED else images.take(spread(images.labels, MOST_JUDGED))

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import functools
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
-
-from synthaug.classifiers.recipes import recipe_settings
-from synthaug.core.console import log, progress
-from synthaug.core.errors import DamageError, InputError
-from synthaug.core.runtime import environment
-from synthaug.core.storage import (
-    append_json_line,
-    check_folder,
-    check_same_settings,
-    read_json_lines,
-    write_json,
-)
-from synthaug.workflows.bench.arms import Arm, arms_of
-from synthaug.workflows.bench.cells import CellInputs, CellResult, run_cell
-from synthaug.workflows.bench.pictures import write_pictures
-from synthaug.workflows.bench.sets import SyntheticSet, open_sets
-from synthaug.workflows.bench.summarise import summarise
+from synthaug.core.console import log
+from synthaug.core.errors import TrainingError
+from synthaug.core.runtime import processors
+from synthaug.data.sources import load_source
+from synthaug.data.splits import Splits
+from synthaug.workflows.bench.cells import Cell
+from synthaug.workflows.bench.generators import check_generators, is_finished, made_sets, make_sets
+from synthaug.workflows.bench.live import Progress, live
+from synthaug.workflows.bench.pictures import pictures_folder, write_pictures
+from synthaug.workflows.bench.power import Power, foreseen, presumed
+from synthaug.workflows.bench.regimes import check_given, checked_arms, split_by_fractions
+from synthaug.workflows.bench.results import CellFailure, Results, append_row, read_results, results_file
+from synthaug.workflows.bench.sets import SyntheticSet, set_names
+from synthaug.workflows.bench.settings import BenchConfig
+from synthaug.workflows.bench.study import Study, check_bench_folder
+from synthaug.workflows.bench.summarise import refresh_summary
 from synthaug.workflows.bench.summary import BenchSummary
-from synthaug.workflows.config import Locations
-from synthaug.workflows.recipes import RecipeConfig
+from synthaug.workflows.bench.workers import Outcome, attempt, run_together
 
-RESULTS_NAME = "results.jsonl"
-_SETTINGS_NAME = "settings.json"
-
-
-class BenchConfig(RecipeConfig):
-    """Settings of `synthaug bench`; the field descriptions are the help texts."""
-
-    synthetic: Locations = Field(
-        min_length=1,
-        description="The synthetic shard set to judge, a folder or URL; repeat the flag to compare several.",
-    )
-    out: Path = Field(description="Folder for results and report; an unfinished bench there is continued.")
-    seeds: int = Field(5, description="Paired seeds; fewer than 3 give no verdict.")
-    synthetic_fraction: float = Field(
-        0.5, description="Share of each batch that is synthetic in mixed arms, in (0, 1]."
-    )
+#: Seconds of work below which processes of their own, which have to begin, are not worth it.
+_WORTH_PROCESSES = 30.0
+#: A cell is begun if so many times the mean time of the others is left.
+_MARGIN = 1.15
 
 
 @dataclass(frozen=True)
@@ -53,171 +39,181 @@ class BenchPlan:
     """What a bench would do.
 
     Attributes:
-        arms: Names of the arms.
+        arms: Names of the arms, of all numbers of real images.
+        regimes: Optimiser steps of every training by number of real images.
         cells: Trainings in all.
         missing_cells: Trainings still to be done.
-        settings: Everything that decides the numbers.
+        power: What it could find, by number of real images.
+        generators: Sets that would be made first, with their generators.
+        settings: What all trainings share; nothing while sets are still to be made.
     """
 
     arms: tuple[str, ...]
+    regimes: dict[str, int]
     cells: int
     missing_cells: int
+    power: dict[str, Power]
+    generators: tuple[str, ...]
     settings: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Study:
-    inputs: CellInputs
-    sets: list[SyntheticSet]
-    arms: tuple[Arm, ...]
-    settings: dict[str, Any]
-    pairs: list[tuple[Arm, int]]
-    done: list[CellResult]
-
-    @classmethod
-    def of(cls, config: BenchConfig) -> _Study:
-        if config.seeds < 1:
-            raise InputError(f"--seeds must be at least 1, found {config.seeds}")
-        if not 0.0 < config.synthetic_fraction <= 1.0:
-            raise InputError(f"--synthetic-fraction must lie in (0, 1], found {config.synthetic_fraction}")
-        recipe, runtime = config.resolved_recipe(), config.runtime()
-        splits = config.splits()
-        recipe = recipe.sized(len(splits.train))
-        pretrained = config.pretrained_weights(recipe, splits)
-        if pretrained is not None and pretrained.card is not None and pretrained.card.synthetic:
-            raise InputError(
-                f"--pretrained {pretrained.name} was trained on synthetic images ({pretrained.card.synthetic[0]}), so "
-                "its real arms would have seen some; give a classifier of real images only"
-            )
-        sets = open_sets(config.synthetic, splits, accepts_init=config.accept_init)
-        synthetic = {one.name: one.images for one in sets}
-        inputs = CellInputs(
-            splits,
-            synthetic,
-            config.synthetic_fraction,
-            recipe,
-            runtime,
-            lambda seed: config.new_network(recipe, splits, seed, pretrained),
-            has_imagenet_statistics=pretrained is not None and pretrained.is_imagenet,
-        )
-        settings = {
-            "data": splits.record.model_dump(mode="json"),
-            "flip": splits.allows_flip,
-            "sets": list(synthetic),
-            "synthetic": {one.name: one.plan.model_dump(mode="json") for one in sets},
-            "synthetic_fingerprint": {one.name: one.images.fingerprint for one in sets},
-            "synthetic_fraction": config.synthetic_fraction,
-            "recipe": recipe_settings(recipe),
-            "pretrained": config.pretrained,
-            "pretrained_sha256": None if pretrained is None else pretrained.sha256(),
-            "first_seed": config.seed,
-            "device": inputs.runtime.device,
-            "precision": inputs.runtime.precision,
-            "compiled": inputs.runtime.compiled,
-            "deterministic": inputs.runtime.deterministic,
-        }
-        arms = arms_of(list(synthetic))
-        for arm in arms:
-            data = inputs.datamodule(arm, config.seed)  # refuses now what could not be mixed later
-        config.warn_of_preparation(pretrained, data.preparation)
-        pairs = [(arm, config.seed + number) for number in range(config.seeds) for arm in arms]
-        return cls(inputs, sets, arms, settings, pairs, _read_done(config.out, settings, pairs))
-
-    def missing(self) -> list[tuple[Arm, int]]:
-        finished = {(cell.arm, cell.seed) for cell in self.done}
-        return [(arm, seed) for arm, seed in self.pairs if (arm.name, seed) not in finished]
 
 
 def plan_bench(config: BenchConfig) -> BenchPlan:
-    """What `bench` would do, without doing it.
+    """What `bench` would do, and how small a gain it could find, without doing it.
 
     Raises:
         InputError: For anything that `bench` would refuse.
     """
-    study = _Study.of(config)
-    arms = tuple(arm.name for arm in study.arms)
-    return BenchPlan(arms, len(study.pairs), len(study.missing()), study.settings)
+    config.check()
+    splits = split_by_fractions(config, load_source(config.data, image_size=config.image_size))
+    sets = made_sets(config, splits)
+    given = check_given(config, splits)
+    if unmade := _unmade(sets):
+        return _plan_of_generators(config, splits, given, unmade)
+    study = Study.of(config, splits, given, sets)
+    results = _results(config, study)
+    arms = dict.fromkeys(arm.name for regime in study.regimes for arm in regime.arms)
+    return BenchPlan(
+        arms=tuple(arms),
+        regimes={regime.name: regime.recipe.steps or 0 for regime in study.regimes},
+        cells=len(study.cells),
+        missing_cells=len(_missing(config, study, results)),
+        power={regime.name: foreseen(regime, results.done, config.seeds) for regime in study.record.regimes},
+        generators=(),
+        settings=study.record.settings,
+    )
+
+
+def _unmade(sets: dict[str, list[Path]]) -> tuple[str, ...]:
+    return tuple(str(one) for made in sets.values() for one in made if not is_finished(one))
+
+
+def _plan_of_generators(
+    config: BenchConfig,
+    splits: dict[str, tuple[float | None, Splits]],
+    given: list[SyntheticSet],
+    unmade: tuple[str, ...],
+) -> BenchPlan:
+    """The plan while some sets are not there yet; refuses what would be refused once they are."""
+    check_generators(config, splits)
+    kinds = [name.partition("/")[0] for name in config.generator_per_fraction]
+    names = set_names([*(one.name for one in given), *kinds], [*(one.where for one in given), *kinds])
+    arms = checked_arms(config, names)
+    recipe = config.resolved_recipe()
+    again = [arm for arm in arms if arm.role in ("real", "mixed")] if config.equal_epochs else []
+    cells = len(splits) * config.seeds * (len(arms) + len(again))
+    return BenchPlan(
+        arms=tuple(arm.name for arm in arms),
+        regimes={name: recipe.sized(len(parts.train)).steps or 0 for name, (_, parts) in splits.items()},
+        cells=cells,
+        missing_cells=cells,
+        power={name: presumed(len(parts.test), config.seeds) for name, (_, parts) in splits.items()},
+        generators=unmade,
+        settings={},
+    )
 
 
 def bench(config: BenchConfig) -> BenchSummary:
     """Measures the test accuracy gained by mixing synthetic sets into training, over real-only training.
 
-    Every cell is one arm with one seed; all take the same number of steps. Finished cells are kept in results.jsonl.
-    Every set has an arm of its own; all share the real-only arms.
+    Every cell is one arm with one seed and one number of real images; all with the same number of real images take the
+    same steps. Finished cells are kept in results.jsonl, so that the same settings go on from there.
+
+    Returns:
+        What is known now: everything, unless `max_time` or `cells` left some to other runs.
 
     Raises:
         InputError: For impossible settings, a leaking or foreign set, or a folder with another bench.
-        DamageError: If the shard set is damaged.
+        DamageError: If a shard set is damaged.
+        TrainingError: If a training failed; all others are kept, and the next run tries it again.
     """
-    study = _Study.of(config)
-    write_json(config.out / _SETTINGS_NAME, study.settings)
-    config.save(config.out)
-    cells = [*study.done, *_run_missing(study, config)]
-    splits = study.inputs.splits
-    write_pictures(config.out, splits.train, [one.images for one in study.sets])
-    facts = [one.facts() for one in study.sets]
-    summary = summarise(
-        cells,
-        sets=facts,
-        class_names=splits.train.class_names,
-        counts={
-            "train": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-            "synthetic": sum(one.images for one in facts),
-        },
-        settings=study.settings,
-        environment=environment(),
-    )
-    summary.write(config.out)
+    config.check()
+    deadline = None if config.max_time is None else time.monotonic() + config.max_time
+    splits = split_by_fractions(config, load_source(config.data, image_size=config.image_size))
+    given = check_given(config, splits)
+    if unmade := _unmade(made_sets(config, splits)):
+        _plan_of_generators(config, splits, given, unmade)  # not after an hour of training them
+        check_bench_folder(config.out)
+    study = Study.of(config, splits, given, make_sets(config, splits, deadline))
+    study.record.write(config.out)
+    config.lasting().save(config.out)
+    for number, regime in enumerate(study.regimes):
+        folder = pictures_folder(config.out, number, len(study.regimes))
+        write_pictures(folder, regime.splits.train, [one.images for one in regime.sets])
+    _run_missing(study, config, deadline)
+    summary = refresh_summary(config.out)
+    mine, failures = {cell.key for cell in _share(config, study)}, _results(config, study).failed
+    if failed := [failure for key, failure in failures.items() if key in mine]:
+        raise TrainingError(
+            f"{len(failed)} of {summary.cells} trainings failed ({failed[0].arm}, seed {failed[0].seed}: "
+            f"{failed[0].failed}); the others are kept, and the same command tries these again"
+        )
     return summary
 
 
-def _run_missing(study: _Study, config: BenchConfig) -> list[CellResult]:
-    missing, steps = study.missing(), study.inputs.recipe.steps or 0
+def _results(config: BenchConfig, study: Study) -> Results:
+    return read_results(config.out, study.record.cells)
+
+
+def _share(config: BenchConfig, study: Study) -> list[Cell]:
+    """The cells that this job is for."""
+    number, of = config.share()
+    return study.cells[number - 1 :: of]
+
+
+def _missing(config: BenchConfig, study: Study, results: Results) -> list[Cell]:
+    return [cell for cell in _share(config, study) if cell.key not in results.done]
+
+
+def _run_missing(study: Study, config: BenchConfig, deadline: float | None) -> None:
+    results = _results(config, study)
+    missing, jobs = _missing(config, study, results), _jobs(config, study)
+    steps = ", ".join(f"{regime.recipe.steps} ({regime.name})" for regime in study.regimes)
     log(
-        f"bench: {len(study.arms)} arms x {config.seeds} seeds, {len(missing)} of {len(study.pairs)} cells to do, "
-        f"{steps} steps of {study.inputs.recipe.batch_size} each"
+        f"bench: {len(missing)} of {len(study.cells)} trainings to do, {jobs} at once; "
+        f"{study.regimes[0].recipe.batch_size} images a step, steps: {steps}"
     )
-    cells: list[CellResult] = []
-    if missing:
-        with progress("bench (steps)", len(missing) * steps) as advance:
-            for number, (arm, seed) in enumerate(missing):
-                cell = run_cell(study.inputs, arm, seed, _offset(advance, number * steps))
-                append_json_line(config.out / RESULTS_NAME, cell.as_row())
-                cells.append(cell)
-    return cells
+    if not missing:
+        return
+    file, progress = results_file(config.out, *config.share()), Progress(missing, results.done, jobs)
+
+    def end(cell: Cell, outcome: Outcome) -> None:
+        if outcome is not None:
+            append_row(file, outcome)
+        progress.end(cell, outcome)
+        if isinstance(outcome, CellFailure):
+            log(f"failed: {outcome.arm}, seed {outcome.seed}: {outcome.failed}")
+
+    def may_begin() -> bool:
+        each = progress.seconds_per_cell() or 0.0
+        return deadline is None or time.monotonic() + _MARGIN * each < deadline
+
+    with live(progress):
+        _run(study, missing, jobs, config.jobs is not None, end, progress, deadline, may_begin)
 
 
-def _offset(advance: Callable[[int], None], base: int) -> Callable[[int], None]:
-    return lambda done: advance(base + done)
+def _run(
+    study: Study,
+    missing: Sequence[Cell],
+    jobs: int,
+    is_asked: bool,
+    end: Callable[[Cell, Outcome], None],
+    progress: Progress,
+    deadline: float | None,
+    may_begin: Callable[[], bool],
+) -> None:
+    """One cell here first, to see how long they take, unless so many processes were asked for; then the others."""
+    waiting = list(missing)
+    while waiting and may_begin():
+        each = progress.seconds_per_cell()
+        is_worth_it = each is not None and each * len(waiting) > _WORTH_PROCESSES
+        if jobs > 1 and len(waiting) > 1 and (is_asked or is_worth_it):
+            run_together(study.inputs, waiting, jobs, end, progress.step, deadline, may_begin)
+            return
+        cell = waiting.pop(0)
+        end(cell, attempt(study.inputs, cell, functools.partial(progress.step, cell), deadline))
 
 
-def _read_done(out: Path, settings: dict[str, Any], pairs: list[tuple[Arm, int]]) -> list[CellResult]:
-    check_folder(out, marker=_SETTINGS_NAME, kind="bench")
-    path = out / _SETTINGS_NAME
-    if not path.is_file():
-        return []
-    try:
-        before = _flat(dict(json.loads(path.read_text(encoding="utf-8"))))
-    except (ValueError, TypeError) as error:
-        raise DamageError(f"{path} is damaged; choose another --out") from error
-    check_same_settings(before, _flat(settings), f"the bench in {out}")
-    wanted = {(arm.name, seed) for arm, seed in pairs}
-    cells = {}
-    for row in read_json_lines(out / RESULTS_NAME):
-        try:
-            cell = CellResult.model_validate(row)
-        except ValidationError as error:
-            raise InputError(f"{out / RESULTS_NAME} is not readable: {error.errors()[0]['msg']}") from error
-        if (cell.arm, cell.seed) in wanted:
-            cells[cell.arm, cell.seed] = cell
-    return list(cells.values())
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings with dotted names, so that the one that differs can be named."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
+def _jobs(config: BenchConfig, study: Study) -> int:
+    if config.jobs is not None:
+        return config.jobs
+    return 1 if study.inputs.runtime.device == "cuda" else max(1, processors() // config.threads)

@@ -1,19 +1,19 @@
-"""The synthetic sets of one bench: opened one by one, told apart by short names."""
+"""The synthetic sets of one bench: read once, told apart by short names, checked against every split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthaug.core.errors import InputError
 from synthaug.core.folders import is_url
 from synthaug.core.types import LabelledImages
-from synthaug.data.splits import Splits
+from synthaug.shards.manifest import Manifest
 from synthaug.shards.plan import SetPlan
-from synthaug.workflows.bench.summary import SetFacts
+from synthaug.workflows.bench.record import SetRecord
 from synthaug.workflows.cost import read_cost
-from synthaug.workflows.mixtures import open_synthetic
+from synthaug.workflows.mixtures import read_synthetic
 
 
 @dataclass(frozen=True)
@@ -24,34 +24,43 @@ class SyntheticSet:
         name: What the bench calls it.
         where: Its folder or URL.
         images: Its images.
-        plan: Its plan.
+        manifest: What it says of itself.
     """
 
     name: str
     where: str
     images: LabelledImages
-    plan: SetPlan
+    manifest: Manifest
 
-    def facts(self) -> SetFacts:
-        """What the summary says of it besides measurements."""
+    @property
+    def plan(self) -> SetPlan:
+        """Its plan."""
+        return self.manifest.plan
+
+    def record(self) -> SetRecord:
+        """What is known of it without any measurement."""
         generator = self.plan.generator
-        return SetFacts(
+        return SetRecord(
             name=self.name,
+            where=self.where,
             images=len(self.images),
+            per_class=self.images.class_counts(),
+            is_curated=self.plan.is_curated,
             training_seconds=generator.training_seconds,
             images_seen=generator.images_seen,
+            fingerprint=self.images.fingerprint,
             cost=read_cost(self.where),
         )
 
 
-def open_sets(locations: Sequence[str], splits: Splits, *, accepts_init: bool) -> list[SyntheticSet]:
-    """Reads and checks every set on its own, and names them.
+def read_sets(locations: Sequence[str]) -> list[SyntheticSet]:
+    """Reads every set, and calls it by the kind of its generator.
 
     Raises:
-        InputError: For a leaking or foreign set, or one that is given twice.
+        InputError: For a set that is missing or given twice.
         DamageError: If a set is damaged.
     """
-    opened = [(where, *open_synthetic(where, splits, accepts_init=accepts_init)) for where in locations]
+    opened = [(where, *read_synthetic(where)) for where in locations]
     plans = [manifest.plan for _, _, manifest in opened]
     for number, plan in enumerate(plans):
         if plan in plans[:number]:
@@ -60,11 +69,18 @@ def open_sets(locations: Sequence[str], splits: Splits, *, accepts_init: bool) -
                 f"--synthetic {first} and --synthetic {locations[number]} hold the same set (their plans are equal); "
                 "give each set once"
             )
-    names = set_names([plan.generator.model for plan in plans], locations)
-    return [
-        SyntheticSet(name, where, images, manifest.plan)
-        for name, (where, images, manifest) in zip(names, opened, strict=True)
-    ]
+    return named_apart(
+        [
+            SyntheticSet(f"{plan.generator.model} curated" if plan.is_curated else plan.generator.model, *entry)
+            for plan, entry in zip(plans, opened, strict=True)
+        ]
+    )
+
+
+def named_apart(sets: Sequence[SyntheticSet]) -> list[SyntheticSet]:
+    """The sets with names that tell them apart."""
+    names = set_names([one.name for one in sets], [one.where for one in sets])
+    return [replace(one, name=name) for one, name in zip(sets, names, strict=True)]
 
 
 def set_names(models: Sequence[str], locations: Sequence[str]) -> list[str]:

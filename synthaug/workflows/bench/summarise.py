@@ -1,79 +1,229 @@
-"""From the cells of a bench to its summary, as pure functions."""
+"""From the cells of a bench to its summary; no order of the cells and no number of jobs changes it."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
 
-from synthaug.core.errors import InputError
-from synthaug.workflows.bench.arms import REAL, REAL_CLASSIC, Arm, arms_of, mixed_arms
-from synthaug.workflows.bench.cells import CellResult
+from synthaug.workflows.bench.arms import baseline_arms, deciding_arms, judging_arm, pairs_of
+from synthaug.workflows.bench.comparing import Pair, Table, compare
+from synthaug.workflows.bench.costs import costs_of
 from synthaug.workflows.bench.quality import Quality
-from synthaug.workflows.bench.statistics import estimate, verdict
-from synthaug.workflows.bench.summary import ArmSummary, BenchSummary, Comparison, SetFacts, SetResult
+from synthaug.workflows.bench.record import RegimeRecord, StudyRecord, read_study
+from synthaug.workflows.bench.results import CellResult, Results, read_results
+from synthaug.workflows.bench.statistics import estimate
+from synthaug.workflows.bench.summary import (
+    ArmSummary,
+    BenchSummary,
+    Comparison,
+    Control,
+    EqualEpochs,
+    FailedCell,
+    RegimeSummary,
+    SetFacts,
+    SetResult,
+)
+from synthaug.workflows.bench.worth import RealPoint, Worth, class_gains, extra_real_images
 
-_ByArm = Mapping[str, list[CellResult]]
 
-
-def summarise(
-    cells: Sequence[CellResult],
-    *,
-    sets: Sequence[SetFacts],
-    class_names: tuple[str, ...],
-    counts: dict[str, int],
-    settings: dict[str, Any],
-    environment: dict[str, str],
-) -> BenchSummary:
-    """Brings all cells together; the order of the cells does not matter.
+def refresh_summary(folder: Path) -> BenchSummary:
+    """Writes report.json and costs.json of what is done, and nothing else.
 
     Raises:
-        InputError: If cells are missing or took different numbers of steps.
+        InputError: If the folder holds no bench.
+        DamageError: If its files are damaged.
     """
-    names = [facts.name for facts in sets]
-    arms, mixed = arms_of(names), mixed_arms(names)
-    seeds = sorted({cell.seed for cell in cells})
-    table = {(cell.arm, cell.seed): cell for cell in cells}
-    missing = [f"{arm.name} seed {seed}" for arm in arms for seed in seeds if (arm.name, seed) not in table]
-    if missing:
-        raise InputError(f"the bench is not finished, missing: {', '.join(missing)}")
-    steps = {cell.steps for cell in cells}
-    if len(steps) != 1:
-        raise InputError(f"all arms must take the same number of steps, found {sorted(steps)}")
-    by_arm = {arm.name: [table[arm.name, seed] for seed in seeds] for arm in arms}
-    better_real, other_real = _real_arms_by_validation(by_arm)
+    study = read_study(folder)
+    results = read_results(folder, study.cells)
+    summary = summarise(study, results)
+    summary.write(folder)
+    costs_of(study, results.done, summary).write(folder)
+    return summary
+
+
+def summarise(study: StudyRecord, results: Results) -> BenchSummary:
+    """Brings all finished cells together; numbers of real images with nothing to compare yet are left out."""
+    curve = _real_curve(study, results.done)
+    regimes = [_regime(study, regime, results, curve) for regime in study.regimes]
+    keys = {cell.key for cell in study.cells}
     return BenchSummary(
-        sets=[_set_result(facts, by_arm, arm, better_real) for facts, arm in zip(sets, mixed, strict=True)],
-        other_comparisons=[
-            *(_compare(by_arm, arm, other_real) for arm in mixed),
-            _compare(by_arm, REAL_CLASSIC, REAL),
-            *(_compare(by_arm, one, other) for one, other in itertools.combinations(mixed, 2)),
+        source=study.source,
+        class_names=study.class_names,
+        seeds=study.seeds,
+        cells=len(keys),
+        done=len(keys & results.done.keys()),
+        failed=[
+            FailedCell(regime=regime.name, arm=cell.arm, seed=cell.seed, reason=results.failed[cell.key].failed)
+            for regime in study.regimes
+            for cell in regime.cells
+            if cell.key in results.failed
         ],
-        arms=[_arm_summary(arm, by_arm[arm.name]) for arm in arms],
-        seeds=seeds,
-        steps=steps.pop(),
-        class_names=list(class_names),
-        counts=counts,
-        settings=settings,
-        environment=environment,
+        extensions=study.extensions,
+        regimes=[regime for regime in regimes if regime is not None],
+        settings=study.settings,
+        environment=study.environment,
     )
 
 
-def _set_result(facts: SetFacts, by_arm: _ByArm, arm: Arm, baseline: Arm) -> SetResult:
-    gain = _compare(by_arm, arm, baseline)
-    classic = by_arm[REAL_CLASSIC.name]
-    judges = [cell.label_fidelity[facts.name] for cell in classic]
-    measured = [cell.quality[facts.name] for cell in classic if facts.name in cell.quality]
+def _real_curve(study: StudyRecord, done: Mapping[str, CellResult]) -> list[RealPoint]:
+    """Test accuracy of the baseline of each number of real images, where all seeds are done."""
+    points = []
+    for regime in study.regimes:
+        table = Table.of(regime, done)
+        baseline = table.best_by_validation([arm.name for arm in baseline_arms(regime.arms)])
+        if baseline is not None and len(table.arm(baseline)) == len(study.seeds):
+            accuracies = tuple(100 * cell.tested.accuracy for cell in table.arm(baseline).values())
+            points.append(RealPoint(regime.images_per_class, accuracies))
+    return points
+
+
+def _regime(
+    study: StudyRecord, regime: RegimeRecord, results: Results, curve: Sequence[RealPoint]
+) -> RegimeSummary | None:
+    table = Table.of(regime, results.done)
+    baseline = table.best_by_validation([arm.name for arm in baseline_arms(regime.arms)])
+    if baseline is None:
+        return None
+    deciding = [
+        table.best_by_validation([arm.name for arm in deciding_arms(regime.arms, one.name)]) for one in regime.sets
+    ]
+    names = [name for name in deciding if name is not None]
+    gains = compare([_pair(table, name, baseline) for name in names])
+    if len(gains) < len(regime.sets):
+        return None
+    others = _others(regime, table, baseline, names)
+    return RegimeSummary(
+        name=regime.name,
+        fraction=regime.fraction,
+        images_per_class=regime.images_per_class,
+        counts=regime.counts,
+        steps=regime.steps,
+        real_epochs=regime.real_epochs,
+        baseline=baseline,
+        sets=[
+            _set_result(study, regime, table, facts, gain, curve)
+            for facts, gain in zip(regime.sets, gains, strict=True)
+        ],
+        comparisons=others,
+        controls=_controls(regime, table),
+        arms=_arms(regime, table),
+        equal_epochs=_equal_epochs(regime, table, results, baseline),
+        missing=sum(cell.key not in results.done for cell in regime.cells),
+    )
+
+
+def _pair(table: Table, one: str, other: str) -> Pair:
+    return Pair(one, table.arm(one), other, table.arm(other))
+
+
+def _others(regime: RegimeRecord, table: Table, baseline: str, deciding: Sequence[str]) -> list[Comparison]:
+    """All arms that decide nothing, and arms that differ in their set."""
+    left = [arm.name for arm in regime.arms if arm.name not in (baseline, *deciding)]
+    sets = [(one.name, other.name) for one, other in pairs_of(regime.arms)]
+    return compare([*(_pair(table, name, baseline) for name in left), *(_pair(table, *names) for names in sets)])
+
+
+def _controls(regime: RegimeRecord, table: Table) -> list[Control]:
+    """Arms whose outcome is known, each against the real-only arm with its augmentation, each for itself."""
+    controls = []
+    for arm in regime.arms:
+        if arm.labels != "wrong" and not arm.repeats_real:
+            continue
+        real = baseline_arms(regime.arms)
+        twin = next((one for one in real if one.transform == arm.transform), real[0])
+        for comparison in compare([_pair(table, arm.name, twin.name)]):
+            wrong = {"helps"} if arm.labels == "wrong" else {"helps", "hurts"}
+            controls.append(
+                Control(
+                    name=arm.name,
+                    expectation="wrong labels must not help"
+                    if arm.labels == "wrong"
+                    else "the same images must come to the same",
+                    comparison=comparison,
+                    is_as_expected=None if comparison.verdict == "no verdict" else comparison.verdict not in wrong,
+                )
+            )
+    return controls
+
+
+def _set_result(
+    study: StudyRecord,
+    regime: RegimeRecord,
+    table: Table,
+    facts: SetFacts,
+    gain: Comparison,
+    curve: Sequence[RealPoint],
+) -> SetResult:
+    judges = list(table.arm(judging_arm(regime.arms).name).values())
+    fidelity = [cell.label_fidelity[facts.fingerprint] for cell in judges]
+    measured = [cell.quality[facts.fingerprint] for cell in judges if facts.fingerprint in cell.quality]
+    seeds = _pair(table, gain.arm, gain.baseline).seeds
+    with_synthetic, without = (
+        [_in_percent(table.arm(name)[seed].tested.per_class) for seed in seeds] for name in (gain.arm, gain.baseline)
+    )
     return SetResult(
-        **dict(facts),
+        **{name: getattr(facts, name) for name in SetFacts.model_fields},
         verdict=gain.verdict,
         gain=gain,
-        label_fidelity=100 * _mean([judge.overall for judge in judges]),
-        label_fidelity_per_class=_per_class([judge.per_class for judge in judges]),
+        label_fidelity=100 * _mean([judge.overall for judge in fidelity]),
+        label_fidelity_per_class=_per_class([judge.per_class for judge in fidelity]),
         quality=_mean_quality(measured) if measured else None,
+        classes=class_gains(study.class_names, with_synthetic, without, facts.per_class),
+        worth=_worth(study, regime, table, gain, curve),
     )
+
+
+def _worth(
+    study: StudyRecord, regime: RegimeRecord, table: Table, gain: Comparison, curve: Sequence[RealPoint]
+) -> Worth | None:
+    cells = table.arm(gain.arm)
+    if len(cells) < len(study.seeds):
+        return None
+    return extra_real_images(curve, regime.images_per_class, [100 * cell.tested.accuracy for cell in cells.values()])
+
+
+def _arms(regime: RegimeRecord, table: Table) -> list[ArmSummary]:
+    summaries = []
+    for arm in regime.arms:
+        cells = list(table.arm(arm.name).values())
+        if not cells:
+            continue
+        tested = [cell.tested for cell in cells]
+        corruptions = {name: 100 * _mean([one.corrupted[name] for one in tested]) for name in tested[0].corrupted}
+        robust = [100 * _mean(list(one.corrupted.values())) for one in tested if one.corrupted]
+        points = zip(*(cell.curve for cell in cells), strict=True)
+        summaries.append(
+            ArmSummary(
+                arm=arm,
+                seeds=[cell.seed for cell in cells],
+                test_accuracy=estimate([100 * one.accuracy for one in tested]),
+                per_seed=[100 * one.accuracy for one in tested],
+                per_class=_per_class([one.per_class for one in tested]),
+                validation_accuracy=100 * _mean([cell.validation_accuracy for cell in cells]),
+                calibration_error=estimate([100 * one.calibration_error for one in tested]),
+                negative_log_likelihood=estimate([one.nll for one in tested]),
+                corrupted_accuracy=estimate(robust) if robust else None,
+                per_corruption=corruptions,
+                curve=[
+                    (group[0].step, 100 * _mean([p.validation_accuracy for p in group]), _mean([p.loss for p in group]))
+                    for group in points
+                ],
+            )
+        )
+    return summaries
+
+
+def _equal_epochs(regime: RegimeRecord, table: Table, results: Results, baseline: str) -> EqualEpochs | None:
+    if regime.longer_steps is None:
+        return None
+    longer = Table.of(regime, results.done, "equal real epochs")
+    pairs = []
+    for name in (arm.name for arm in regime.arms if arm.role == "mixed"):
+        pairs.append(Pair(name, longer.arm(name), f"{baseline} ({regime.steps} steps)", table.arm(baseline)))
+        pairs.append(Pair(name, longer.arm(name), f"{baseline} ({regime.longer_steps} steps)", longer.arm(baseline)))
+    return EqualEpochs(steps=regime.longer_steps, comparisons=compare(pairs), arms=_arms(regime, longer))
 
 
 def _mean_quality(measured: Sequence[Quality]) -> Quality:
@@ -82,50 +232,14 @@ def _mean_quality(measured: Sequence[Quality]) -> Quality:
     )
 
 
-def _real_arms_by_validation(by_arm: _ByArm) -> tuple[Arm, Arm]:
-    """The real-only arm with the better mean validation accuracy, then the other; among equals classic comes first."""
-
-    def validated(arm: Arm) -> float:
-        return _mean([cell.validation_accuracy for cell in by_arm[arm.name]])
-
-    return (REAL, REAL_CLASSIC) if validated(REAL) > validated(REAL_CLASSIC) else (REAL_CLASSIC, REAL)
-
-
-def _compare(by_arm: _ByArm, arm: Arm, baseline: Arm) -> Comparison:
-    pairs = zip(by_arm[arm.name], by_arm[baseline.name], strict=True)
-    differences = [100 * (cell.test.overall - other.test.overall) for cell, other in pairs]
-    difference = estimate(differences)
-    return Comparison(
-        name=f"{arm.name} − {baseline.name}",
-        difference=difference,
-        per_seed=differences,
-        verdict=verdict(difference),
-    )
-
-
-def _arm_summary(arm: Arm, cells: list[CellResult]) -> ArmSummary:
-    accuracies = [100 * cell.test.overall for cell in cells]
-    points = zip(*(cell.curve for cell in cells), strict=True)
-    return ArmSummary(
-        name=arm.name,
-        meaning=arm.meaning,
-        test_accuracy=estimate(accuracies),
-        per_seed=accuracies,
-        per_class=_per_class([cell.test.per_class for cell in cells]),
-        curve=[
-            (group[0].step, 100 * _mean([p.validation_accuracy for p in group]), _mean([p.loss for p in group]))
-            for group in points
-        ],
-        seconds=round(_mean([cell.seconds for cell in cells]), 2),
-    )
-
-
-def _mean(values: list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _per_class(rows: list[tuple[float | None, ...]]) -> list[float | None]:
-    columns = zip(*rows, strict=True)
-    return [
-        None if None in column else 100 * _mean([value for value in column if value is not None]) for column in columns
-    ]
+def _in_percent(shares: Sequence[float | None]) -> list[float | None]:
+    return [None if share is None else 100 * share for share in shares]
+
+
+def _per_class(rows: Sequence[Sequence[float | None]]) -> list[float | None]:
+    columns = zip(*map(_in_percent, rows), strict=True)
+    return [None if None in column else _mean([value for value in column if value is not None]) for column in columns]

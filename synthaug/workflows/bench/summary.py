@@ -1,4 +1,4 @@
-"""What a bench came to, in one file that the report is made from."""
+"""What a bench came to, in one file that the report is made from; not what it took, which differs from run to run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from synthaug.core.errors import InputError
 from synthaug.core.storage import write_json
+from synthaug.workflows.bench.arms import Arm
 from synthaug.workflows.bench.quality import Quality
-from synthaug.workflows.bench.statistics import MINIMUM_SEEDS, Estimate, VerdictName
-from synthaug.workflows.cost import SamplingCost
+from synthaug.workflows.bench.statistics import Estimate, Interval, VerdictName
+from synthaug.workflows.bench.worth import ClassGain, Worth
 
 SUMMARY_NAME = "report.json"
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class _Frozen(BaseModel):
@@ -23,41 +24,75 @@ class _Frozen(BaseModel):
 
 
 class ArmSummary(_Frozen):
-    """One arm over all seeds.
+    """One arm over the seeds that are done, in their order; accuracies in percent.
 
     Attributes:
-        name: Name of the arm.
-        meaning: One sentence.
-        test_accuracy: Mean over seeds with interval, in percent.
-        per_seed: Test accuracy of each seed, in percent, in order of seeds.
-        per_class: Mean test accuracy of each class, in percent; None for a class without test images.
-        curve: (step, mean validation accuracy in percent, mean training loss).
-        seconds: Mean time per cell.
+        arm: The arm.
+        seeds: The seeds.
+        test_accuracy: Mean over seeds with interval.
+        per_seed: Test accuracy of each seed.
+        per_class: Mean test accuracy of each class; None for a class without test images.
+        validation_accuracy: Mean over seeds, of the weights that were tested.
+        calibration_error: Expected calibration error, in points.
+        negative_log_likelihood: Of the test labels, in nats.
+        corrupted_accuracy: Mean test accuracy over all corruptions; None if they were not looked at.
+        per_corruption: Mean test accuracy under each corruption.
+        curve: (step, mean validation accuracy, mean training loss).
     """
 
-    name: str
-    meaning: str
+    arm: Arm
+    seeds: list[int]
     test_accuracy: Estimate
     per_seed: list[float]
     per_class: list[float | None]
+    validation_accuracy: float
+    calibration_error: Estimate
+    negative_log_likelihood: Estimate
+    corrupted_accuracy: Estimate | None
+    per_corruption: dict[str, float]
     curve: list[tuple[int, float, float]]
-    seconds: float
+
+    @property
+    def name(self) -> str:
+        """Name of the arm."""
+        return self.arm.name
 
 
 class Comparison(_Frozen):
     """A paired difference between two arms, in points of accuracy.
 
     Attributes:
-        name: "arm − baseline".
-        difference: Mean over seeds with its 95 % interval.
+        arm: Name of the one.
+        baseline: Name of the other, which is subtracted.
+        difference: Mean over seeds with its 95 % interval (Student's t), for these test images.
         per_seed: The difference of each seed.
+        bootstrap: 95 % interval over seeds by bootstrap; None below 3 seeds.
+        beyond: 95 % interval over seeds and test images by bootstrap: what another test set might have given.
+        permutation_p: Of the exact sign-flip test; with n seeds it is never below 2 / 2^n.
+        p: Of the paired t test.
+        adjusted_p: The same after Holm's correction for the comparisons that it stands among.
+        detectable: The smallest true difference that so many seeds would find in 80 of 100 benches; None for one seed.
+        seeds_for_a_point: Seeds that would find a difference of one point as surely; None for one seed.
         verdict: What follows from it.
     """
 
-    name: str
+    arm: str
+    baseline: str
     difference: Estimate
     per_seed: list[float]
+    bootstrap: Interval | None
+    beyond: Interval | None
+    permutation_p: float
+    p: float
+    adjusted_p: float
+    detectable: float | None
+    seeds_for_a_point: int | None
     verdict: VerdictName
+
+    @property
+    def name(self) -> str:
+        """What is subtracted from what."""
+        return f"{self.arm} − {self.baseline}"
 
 
 class SetFacts(_Frozen):
@@ -65,30 +100,35 @@ class SetFacts(_Frozen):
 
     Attributes:
         name: What the bench calls it.
+        where: Its folder or URL.
         images: Images in it.
-        training_seconds: Time its generator was trained for.
+        per_class: Images of each class in it.
+        is_curated: Whether some were chosen among more.
         images_seen: Images that were shown to its generator.
-        cost: What drawing it took; None if that was not recorded.
+        fingerprint: Of its pixels and labels.
     """
 
     name: str
+    where: str
     images: int
-    training_seconds: float
+    per_class: tuple[int, ...]
+    is_curated: bool
     images_seen: int
-    cost: SamplingCost | None
+    fingerprint: str
 
 
 class SetResult(SetFacts):
-    """What the bench found of one synthetic set.
+    """What the bench found of one synthetic set, with one number of real images.
 
     Attributes:
         verdict: Whether it helps.
-        gain: Its mixed arm − the real-only arm that validates better (with or without classic augmentation), which
-            decides the verdict.
+        gain: Its mixed arm that validates best − the real-only arm that validates best, which decides the verdict.
         label_fidelity: Mean share of its images, in percent, that classifiers trained on real images with classic
-            augmentation recognise as their label.
+            augmentation recognise as their label; of at most 5000.
         label_fidelity_per_class: The same per class; None for a class without images.
         quality: Means over the same classifiers; None if they give no features or there are too few images.
+        classes: What it is worth to each class, and how many images of it a next set should have.
+        worth: Extra real images per class that would have gained as much; None without a curve of real images.
     """
 
     verdict: VerdictName
@@ -96,6 +136,114 @@ class SetResult(SetFacts):
     label_fidelity: float
     label_fidelity_per_class: list[float | None]
     quality: Quality | None
+    classes: list[ClassGain]
+    worth: Worth | None
+
+
+class EqualEpochs(_Frozen):
+    """The second view: mixed arms take more steps, so that they see each real image as often as real-only arms do.
+
+    Attributes:
+        steps: Optimiser steps of every cell in it.
+        comparisons: Each mixed arm with so many steps, once against the baseline with its own steps, then against the
+            baseline with as many.
+        arms: The arms with so many steps.
+    """
+
+    steps: int
+    comparisons: list[Comparison]
+    arms: list[ArmSummary]
+
+
+class FailedCell(_Frozen):
+    """A cell that ended in an error; the next run tries it again.
+
+    Attributes:
+        regime: Its number of real images.
+        arm: Its arm.
+        seed: Its seed.
+        reason: What went wrong.
+    """
+
+    regime: str
+    arm: str
+    seed: int
+    reason: str
+
+
+class Extension(_Frozen):
+    """Seeds or arms were added after results were there.
+
+    Intervals are those of a bench of this size only if the results had no say in it.
+
+    Attributes:
+        done: Trainings that were done.
+        seeds: Seeds then.
+        arms: Arms then.
+    """
+
+    done: int
+    seeds: int
+    arms: int
+
+
+class Control(_Frozen):
+    """A comparison whose outcome is known beforehand; if it comes out otherwise, the bench is not to be trusted.
+
+    Attributes:
+        name: Name of the arm.
+        expectation: What must be so.
+        comparison: What was found.
+        is_as_expected: Whether it is so; None if there are too few seeds to tell.
+    """
+
+    name: str
+    expectation: str
+    comparison: Comparison
+    is_as_expected: bool | None
+
+
+class RegimeSummary(_Frozen):
+    """All that was found with one number of real images.
+
+    Attributes:
+        name: Like "10 %", or "20 a class".
+        fraction: Share of the real training images in use; None if a number per class was asked for.
+        images_per_class: Real training images per class in use, the mean over classes.
+        counts: Images: train, validation, test, synthetic (of all sets together).
+        steps: Optimiser steps of every cell.
+        real_epochs: How often real-only arms see each real image.
+        baseline: Name of the real-only arm that validates best.
+        sets: One result for each synthetic set, in the order they were given.
+        comparisons: Every other arm − the baseline, then arms that differ in their set only; for orientation.
+        controls: Of these, the ones whose outcome is known beforehand.
+        arms: All arms.
+        equal_epochs: The second view; None if it was not asked for.
+        missing: Cells that are still to be done.
+    """
+
+    name: str
+    fraction: float | None
+    images_per_class: float
+    counts: dict[str, int]
+    steps: int
+    real_epochs: float
+    baseline: str
+    sets: list[SetResult]
+    comparisons: list[Comparison]
+    controls: list[Control]
+    arms: list[ArmSummary]
+    equal_epochs: EqualEpochs | None
+    missing: int
+
+    @property
+    def gains(self) -> list[Comparison]:
+        """The differences that decide the verdicts, one for each set."""
+        return [one.gain for one in self.sets]
+
+    def arm(self, name: str) -> ArmSummary:
+        """The arm of a name."""
+        return next(arm for arm in self.arms if arm.name == name)
 
 
 class BenchSummary(_Frozen):
@@ -103,90 +251,38 @@ class BenchSummary(_Frozen):
 
     Attributes:
         format: Version of this file.
-        sets: One result for each synthetic set, in the order they were given.
-        other_comparisons: Further differences, for orientation; with several sets also those between their arms.
-        arms: All arms.
-        seeds: The seeds.
-        steps: Optimiser steps of every cell.
+        source: SPEC of the real images.
         class_names: In label order.
-        counts: Images: train, validation, test, synthetic (of all sets together).
+        seeds: The seeds asked for.
+        cells: Trainings in all.
+        done: Trainings that are done.
+        failed: Trainings that ended in an error.
+        extensions: Times at which seeds or arms were added to a bench whose results could be seen.
+        regimes: One for each number of real images, in the order they were given.
         settings: Everything that decides the numbers.
-        environment: Hardware and versions.
+        environment: Hardware and versions, as the bench was begun.
     """
 
-    format: Literal[2] = FORMAT
-    sets: list[SetResult]
-    other_comparisons: list[Comparison]
-    arms: list[ArmSummary]
-    seeds: list[int]
-    steps: int
+    format: Literal[3] = FORMAT
+    source: str
     class_names: list[str]
-    counts: dict[str, int]
+    seeds: list[int]
+    cells: int
+    done: int
+    failed: list[FailedCell]
+    extensions: list[Extension]
+    regimes: list[RegimeSummary]
     settings: dict[str, Any]
     environment: dict[str, str]
 
     @property
-    def verdict(self) -> VerdictName:
-        """Of the first set."""
-        return self.sets[0].verdict
-
-    @property
-    def gain(self) -> Comparison:
-        """Of the first set."""
-        return self.sets[0].gain
-
-    @property
-    def label_fidelity(self) -> float:
-        """Of the first set."""
-        return self.sets[0].label_fidelity
-
-    @property
-    def label_fidelity_per_class(self) -> list[float | None]:
-        """Of the first set."""
-        return self.sets[0].label_fidelity_per_class
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """All differences; the first ones, one for each set, decide the verdicts."""
-        return [*(one.gain for one in self.sets), *self.other_comparisons]
-
-    def sentence(self) -> str:
-        """The verdict in words, with gain, interval and seeds; with several sets, a clause for each."""
-        count = len(self.seeds)
-        if len(self.sets) == 1:
-            interval = _interval(self.gain, ", 95 % interval ")
-            figures = f"{self.gain.difference.mean:+.2f} points of test accuracy{interval}"
-            return f"{_OPENINGS[self.verdict]} ({figures}, {count} paired seeds)."
-        clauses = "; ".join(
-            f"{one.name} {_CLAUSES[one.verdict]} ({one.gain.difference.mean:+.2f}{_interval(one.gain, ', ')})"
-            for one in self.sets
-        )
-        intervals = "" if self.gain.difference.low is None else " with 95 % intervals"
-        lacking = f", at least {MINIMUM_SEEDS} are needed" if count < MINIMUM_SEEDS else ""
-        return f"{clauses}. Points of test accuracy{intervals}, {count} paired seeds{lacking}."
+    def is_complete(self) -> bool:
+        """Whether all trainings are done."""
+        return self.done == self.cells
 
     def write(self, folder: Path) -> None:
         """Writes report.json atomically."""
         write_json(folder / SUMMARY_NAME, self.model_dump(mode="json"))
-
-
-_OPENINGS: dict[VerdictName, str] = {
-    "helps": "Synthetic data helps this classifier",
-    "hurts": "Synthetic data hurts this classifier",
-    "inconclusive": "Inconclusive: these runs do not show whether synthetic data helps this classifier",
-    "no verdict": "No verdict: at least 3 seeds are needed",
-}
-_CLAUSES: dict[VerdictName, str] = {
-    "helps": "helps this classifier",
-    "hurts": "hurts this classifier",
-    "inconclusive": "is inconclusive",
-    "no verdict": "has no verdict",
-}
-
-
-def _interval(gain: Comparison, opening: str) -> str:
-    difference = gain.difference
-    return "" if difference.low is None else f"{opening}{difference.low:+.2f} to {difference.high:+.2f}"
 
 
 def read_summary(folder: Path) -> BenchSummary:

@@ -1,142 +1,166 @@
-"""The plots of the report, as SVG text with a description."""
+"""The plots of the report, each with its numbers in words."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable
-from html import escape
+from collections.abc import Sequence
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from synthaug.workflows.bench.arms import Arm
+from synthaug.workflows.bench.statistics import Estimate, Interval
+from synthaug.workflows.bench.summary import ArmSummary, BenchSummary, Comparison, RegimeSummary, SetResult
+from synthaug.workflows.report import words
+from synthaug.workflows.report.blocks import Plot
+from synthaug.workflows.report.drawing import INK, TONES, Entry, Line, colour, curves_plot, rows_plot
 
-from synthaug.workflows.bench import BenchSummary
-
-#: Distinguishable with common forms of colour blindness (Okabe and Ito 2008).
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-_STYLES = ("-", "--", ":", "-.")
-_INK = "#777777"
-_REAL_ARMS = 2
-_LONGEST_LABEL = 40
+_GAIN_AXIS = "points of test accuracy"
 
 
-def accuracy_plot(summary: BenchSummary) -> str:
-    """Test accuracy of every arm: the mean with its interval, and each seed as a dot."""
-
-    def draw(axes: Axes) -> None:
-        for row, arm in enumerate(summary.arms):
-            estimate = arm.test_accuracy
-            low = estimate.mean if estimate.low is None else estimate.low
-            high = estimate.mean if estimate.high is None else min(100.0, estimate.high)
-            axes.plot([max(0.0, low), high], [row, row], color=_colour(row), linewidth=3, solid_capstyle="round")
-            axes.plot(estimate.mean, row, "o", color=_colour(row), markersize=9)
-            axes.plot(arm.per_seed, [row + 0.22] * len(arm.per_seed), "|", color=_INK, markersize=8)
-        axes.set_yticks(range(len(summary.arms)), [_label(arm.name) for arm in summary.arms])
-        axes.set_ylim(len(summary.arms) - 0.5, -0.5)
-        axes.set_xlabel("test accuracy, % (mean, 95 % interval; ticks: seeds)", loc="right")
-
-    text = "; ".join(f"{arm.name} {arm.test_accuracy.mean:.2f} %" for arm in summary.arms)
-    return _svg(draw, f"Test accuracy: {text}", height=_row_height(len(summary.arms)))
+def verdict_plot(summary: BenchSummary) -> Plot:
+    """The differences that decide the verdicts, in their colours."""
+    named = [(_verdict_name(summary, regime, one), one.gain) for regime, one in words.results(summary)]
+    caption = (
+        "Gain over the real-only arm that validates best, paired by seed. Thick: 95 % interval for these test images; "
+        "thin: also over other test images; ticks: seeds."
+    )
+    return _gains(named, caption, "Gain in test accuracy", [TONES[gain.verdict] for _, gain in named])
 
 
-def gain_plot(summary: BenchSummary) -> str:
-    """Paired differences between arms with their intervals; those that decide a verdict have the colour of the arm."""
-    comparisons = summary.comparisons
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=_INK, linewidth=1)
-        for row, comparison in enumerate(comparisons):
-            difference = comparison.difference
-            colour = _colour(_REAL_ARMS + row) if row < len(summary.sets) else _INK
-            if difference.low is not None and difference.high is not None:
-                axes.plot([difference.low, difference.high], [row, row], color=colour, linewidth=3)
-            axes.plot(difference.mean, row, "o", color=colour, markersize=9)
-            axes.plot(comparison.per_seed, [row + 0.22] * len(comparison.per_seed), "|", color=_INK, markersize=8)
-        axes.set_yticks(range(len(comparisons)), [_label(comparison.name) for comparison in comparisons])
-        axes.set_ylim(len(comparisons) - 0.5, -0.5)
-        axes.set_xlabel("points of test accuracy, paired by seed (mean, 95 % interval)", loc="right")
-
-    text = "; ".join(f"{entry.name} {entry.difference.mean:+.2f} points" for entry in comparisons)
-    return _svg(draw, f"Gains: {text}", height=_row_height(len(comparisons)))
+def comparisons_plot(regime: RegimeSummary) -> Plot:
+    """All differences of a regime; those that decide a verdict in its colour."""
+    every = [*regime.gains, *regime.comparisons]
+    named = [(one.name, one) for one in every]
+    colours = [TONES[one.verdict] if row < len(regime.sets) else INK for row, one in enumerate(every)]
+    caption = "All differences, paired by seed; coloured are those that decide. Grey ones are for orientation."
+    return _gains(named, caption, f"All differences with {words.regime_name(regime)}", colours)
 
 
-def curves_plot(summary: BenchSummary) -> str:
+def accuracy_plot(regime: RegimeSummary) -> Plot:
+    """Test accuracy of every arm."""
+    entries = []
+    for row, arm in enumerate(regime.arms):
+        estimate = arm.test_accuracy
+        ends = None
+        if estimate.low is not None and estimate.high is not None:
+            ends = (max(0.0, estimate.low), min(100.0, estimate.high))
+        entries.append(Entry(arm.name, f"{estimate.mean:.2f} %", estimate.mean, ends, None, arm.per_seed, colour(row)))
+    text = "; ".join(
+        f"{arm.name} {arm.test_accuracy.mean:.2f} %{_between(arm.test_accuracy, signed=False)}" for arm in regime.arms
+    )
+    text = f"Test accuracy with {words.regime_name(regime)}: {text}"
+    drawing = rows_plot(entries, "test accuracy, %", text, has_zero=False)
+    return Plot(drawing, text, "Test accuracy of every arm: mean, 95 % interval over seeds, ticks: seeds.")
+
+
+def validation_plot(regime: RegimeSummary) -> Plot:
     """Mean validation accuracy of every arm during training."""
-
-    def draw(axes: Axes) -> None:
-        for row, arm in enumerate(summary.arms):
-            steps, accuracies = [point[0] for point in arm.curve], [point[1] for point in arm.curve]
-            axes.plot(steps, accuracies, "o", ls=_style(row), color=_colour(row), label=_label(arm.name), markersize=4)
-        axes.set_xlabel("optimiser steps")
-        axes.set_ylabel("validation accuracy, %")
-        axes.legend(frameon=False, labelcolor=_INK)
-
-    return _svg(draw, "Validation accuracy of each arm by optimiser steps", height=_curve_height(summary))
+    lines = [_curve(arm, [accuracy for _, accuracy, _ in arm.curve]) for arm in regime.arms]
+    ends = [f"{arm.name} {arm.curve[-1][1]:.2f} % at step {arm.curve[-1][0]}" for arm in regime.arms if arm.curve]
+    text = f"Validation accuracy while training with {words.regime_name(regime)}, at the end: {'; '.join(ends)}"
+    drawing = curves_plot(lines, ("optimiser steps", "validation accuracy, %"), text)
+    return Plot(drawing, text, "Validation accuracy while training, mean over seeds.", is_in_tables=False)
 
 
-def loss_plot(summary: BenchSummary) -> str:
+def loss_plot(regime: RegimeSummary) -> Plot:
     """Mean training loss of every arm, on a logarithmic scale."""
-
-    def draw(axes: Axes) -> None:
-        for row, arm in enumerate(summary.arms):
-            steps, losses = [point[0] for point in arm.curve], [point[2] for point in arm.curve]
-            axes.plot(steps, losses, "o", ls=_style(row), color=_colour(row), markersize=4)
-        axes.set_yscale("log")
-        axes.set_xlabel("optimiser steps")
-        axes.set_ylabel("training loss")
-
-    return _svg(draw, "Training loss of each arm by optimiser steps", height=_curve_height(summary))
+    lines = [_curve(arm, [loss for *_, loss in arm.curve]) for arm in regime.arms]
+    ends = [f"{arm.name} {arm.curve[-1][2]:.4g} at step {arm.curve[-1][0]}" for arm in regime.arms if arm.curve]
+    text = f"Training loss with {words.regime_name(regime)}, at the end: {'; '.join(ends)}"
+    is_log = (False, all(value > 0 for line in lines for value in line.y))
+    drawing = curves_plot(lines, ("optimiser steps", "training loss"), text, is_log=is_log)
+    caption = "Training loss, mean over seeds; of arms with other batches or labels it is another loss."
+    return Plot(drawing, text, caption, is_in_tables=False)
 
 
-def _colour(arm: int) -> str:
-    return _COLOURS[arm % len(_COLOURS)]
+def real_images_plot(summary: BenchSummary) -> Plot | None:
+    """Accuracy against real images per class: baseline and deciding arm of each set; None for one number of them."""
+    found: dict[str, list[tuple[float, ArmSummary]]] = {}
+    for regime in summary.regimes:
+        names = {"real only": regime.baseline}
+        names |= {f"with {one.name}": one.gain.arm for one in regime.sets}
+        arms = {arm.name: arm for arm in regime.arms}
+        for line, name in names.items():
+            if name in arms:
+                found.setdefault(line, []).append((regime.images_per_class, arms[name]))
+    numbers = sorted({at for points in found.values() for at, _ in points})
+    if len(numbers) < 2:
+        return None
+    ordered = {name: sorted(points, key=lambda point: point[0]) for name, points in found.items()}
+    lines = [_line(name, [(at, arm.test_accuracy) for at, arm in points]) for name, points in ordered.items()]
+    text = "; ".join(
+        f"{name}: " + ", ".join(f"{arm.test_accuracy.mean:.2f} % with {words.count(at)}" for at, arm in points)
+        for name, points in ordered.items()
+    )
+    text = f"Test accuracy by real images per class: {text}"
+    labels = ("real images per class", "test accuracy, %")
+    drawing = curves_plot(lines, labels, text, is_log=(numbers[0] > 0, False), ticks=numbers)
+    caption = (
+        "Test accuracy by real images per class: the real-only arm that validates best, and the arm that decides about "
+        "each set. Bars: 95 % intervals over seeds."
+    )
+    return Plot(drawing, text, caption, is_in_tables=False)
 
 
-def _style(arm: int) -> str:
-    """Tells apart arms that have to share a colour."""
-    return _STYLES[arm // len(_COLOURS) % len(_STYLES)]
+def share_plot(regime: RegimeSummary) -> Plot | None:
+    """Gain against the share of each batch that is synthetic; None if no arms differ in that alone."""
+    gains = {one.arm: one for one in [*regime.gains, *regime.comparisons] if one.baseline == regime.baseline}
+    by_condition: dict[object, list[Arm]] = {}
+    for summary in regime.arms:
+        arm = summary.arm
+        if arm.sets and 0 < arm.synthetic_fraction < 1 and arm.name in gains:
+            condition = arm.sets, arm.transform, arm.labels, arm.pretrains
+            by_condition.setdefault(condition, []).append(arm)
+    groups = [sorted(arms, key=lambda arm: arm.synthetic_fraction) for arms in by_condition.values() if len(arms) > 1]
+    if not groups:
+        return None
+    lines, texts = [], []
+    for arms in groups:
+        name = min((arm.name for arm in arms), key=len)
+        lines.append(_line(name, [(100 * arm.synthetic_fraction, gains[arm.name].difference) for arm in arms]))
+        told = [f"{words.points(gains[arm.name].difference.mean)} at {arm.synthetic_fraction:.0%}" for arm in arms]
+        texts.append(f"{name}: {', '.join(told)}")
+    text = f"Gain by share of synthetic images with {words.regime_name(regime)}: {'; '.join(texts)}"
+    ticks = sorted({x for line in lines for x in line.x})
+    labels = ("synthetic share of each batch, %", f"gain over {regime.baseline}, points")
+    drawing = curves_plot(lines, labels, text, ticks=ticks, has_zero=True)
+    caption = "Gain by the share of each batch that is synthetic; all else is equal. Bars: 95 % intervals over seeds."
+    return Plot(drawing, text, caption)
 
 
-def _label(name: str) -> str:
-    """A name that leaves room for the plot, a long comparison in two lines; between two $ would be a formula."""
-    lines = [name] if len(name) <= _LONGEST_LABEL else name.replace(" − ", "\n− ").split("\n")
-    short = [line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…" for line in lines]
-    return "\n".join(short).replace("$", r"\$")
+def run_plot(named: Sequence[tuple[str, Comparison]]) -> Plot:
+    """The differences that decide the verdicts of several runs, in their colours."""
+    return _gains(
+        named, "Gain of each run. Thick: 95 % interval for its test images; thin: also over other ones; ticks: seeds.",
+        "Gain in test accuracy", [TONES[gain.verdict] for _, gain in named],
+    )  # fmt: skip
 
 
-def _row_height(rows: int) -> float:
-    """Inches for a plot with so many rows."""
-    return 0.9 + 0.4 * rows
+def _gains(named: Sequence[tuple[str, Comparison]], caption: str, title: str, colours: Sequence[str]) -> Plot:
+    entries = []
+    for (name, comparison), shade in zip(named, colours, strict=True):
+        difference = comparison.difference
+        value = words.estimate(difference)
+        ends, outer = _ends(difference), _ends(comparison.beyond)
+        entries.append(Entry(name, value, difference.mean, ends, outer, comparison.per_seed, shade))
+    told = [f"{name} {words.points(one.difference.mean)} points{_between(one.difference)}" for name, one in named]
+    text = f"{title}: {'; '.join(told)}"
+    return Plot(rows_plot(entries, _GAIN_AXIS, text, has_zero=True), text, caption)
 
 
-def _curve_height(summary: BenchSummary) -> float:
-    """Inches for a plot with a legend of all arms."""
-    return max(3.0, 0.9 + 0.25 * len(summary.arms))
+def _verdict_name(summary: BenchSummary, regime: RegimeSummary, one: SetResult) -> str:
+    return one.gain.name if words.is_single(summary) else words.subject(summary, regime, one)
 
 
-def _svg(draw: Callable[[Axes], None], description: str, *, height: float) -> str:
-    buffer = io.StringIO()
-    figure = Figure(figsize=(6.4, height), layout="constrained")
-    axes = figure.add_subplot()
-    draw(axes)
-    _lighten(figure, axes)
-    with rc_context({"svg.hashsalt": description}):  # The same ids every time, and others in every plot of a page.
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    opening = f'<svg role="img" aria-label="{escape(description)}" '
-    return re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', lambda found: opening + found.group(1), svg, count=1)
+def _curve(arm: ArmSummary, values: list[float]) -> Line:
+    return Line(arm.name, [float(step) for step, *_ in arm.curve], values)
 
 
-def _lighten(figure: Figure, axes: Axes) -> None:
-    """Grey marks on no ground, for pages that are light or dark."""
-    axes.tick_params(colors=_INK)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_color(_INK)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("bottom", "left"))
-        spine.set_color(_INK)
-    axes.grid(visible=True, axis="both", color=_INK, alpha=0.2)
-    figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
+def _line(name: str, found: Sequence[tuple[float, Estimate]]) -> Line:
+    ends = [_ends(estimate) or (estimate.mean, estimate.mean) for _, estimate in found]
+    return Line(name, [at for at, _ in found], [estimate.mean for _, estimate in found], ends)
+
+
+def _ends(value: Estimate | Interval | None) -> tuple[float, float] | None:
+    return None if value is None or value.low is None or value.high is None else (value.low, value.high)
+
+
+def _between(value: Estimate, *, signed: bool = True) -> str:
+    return "" if value.low is None else f" ({words.interval(value, signed=signed)})"

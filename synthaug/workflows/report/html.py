@@ -1,64 +1,150 @@
-"""report.html: one file with everything in it."""
+"""A report as one HTML file with everything in it; it loads nothing from anywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
-from synthaug.core.errors import InputError
-from synthaug.workflows.bench import BenchSummary
-from synthaug.workflows.page import document, figure, table
-from synthaug.workflows.report import figures, tables
+from synthaug.workflows.page import document, figure
+from synthaug.workflows.report.blocks import (
+    Banner,
+    Beside,
+    Block,
+    Code,
+    Contents,
+    Facts,
+    Heading,
+    Opening,
+    Paragraph,
+    Picture,
+    Plot,
+    Rows,
+    Table,
+    Verdict,
+    Verdicts,
+)
+
+#: Longer cells may break; shorter ones are numbers and intervals, which stay whole.
+_SHORT = 26
+#: Tables of more columns are set smaller on paper.
+_WIDE = 8
+_STYLE = """
+body { max-width: 74rem }
+h1 { margin-bottom: .5rem } h3 { font-size: 1.02rem; margin: 1.8rem 0 .5rem }
+p { max-width: 48rem }
+.verdict { max-width: none; margin: .3rem 0 .7rem }
+ul.verdicts { list-style: none; margin: 0; padding: 0; display: grid; gap: .45rem }
+ul.verdicts li { border-left: .4rem solid var(--tone); background: var(--box); border-radius: .3rem;
+  padding: .4rem .7rem; overflow-wrap: anywhere }
+ul.verdicts b { font-weight: 650 } ul.verdicts span { display: block; color: var(--dim);
+  font-size: .86rem; line-height: 1.35 }
+.banner { border: 2px solid #d55e00; border-radius: .3rem; padding: .5rem .9rem; margin: .4rem 0; font-weight: 600;
+  overflow-wrap: anywhere }
+.banner ul { margin: .2rem 0 0; padding-left: 1.2rem; font-weight: 400; font-size: .92rem }
+.opening { display: grid; grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr); gap: 1.5rem; align-items: start }
+dl.facts { margin: 0; display: grid; gap: .8rem }
+dl.facts dt { color: var(--dim); font-size: .9rem } dl.facts dd { margin: 0; overflow-wrap: anywhere }
+dl.facts dd.answer { font-size: 1.2rem; font-weight: 650; line-height: 1.3 }
+dl.facts dd.how { color: var(--dim); font-size: .9rem }
+figure.plot { max-width: 36rem } .pair.plots { grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)) }
+.pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)) }
+.contents { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 1.4rem 0 0; font-size: .92rem }
+.contents a { color: inherit; padding: .3rem 0 }
+.scroll { margin: .5rem 0 } table { width: auto; min-width: min(100%, 30rem) }
+td, th { overflow-wrap: break-word; max-width: 24rem } td:first-child, th:first-child { white-space: normal }
+td:not(.long) { white-space: nowrap } td.long { min-width: 13rem }
+th { vertical-align: bottom; font-weight: 600 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere }
+@media (max-width: 48rem) {
+  body { padding: 1rem } .opening { grid-template-columns: minmax(0, 1fr) } .verdict { font-size: 1.15rem } }
+@media print {
+  @page { margin: 14mm }
+  :root { --ink: #000; --dim: #444; --paper: #fff; --line: #bbb; --box: #f2f2f2; color-scheme: light }
+  body { padding: 0; font-size: 10pt; max-width: none } .contents { display: none }
+  .scroll { overflow: visible } table { font-size: 7.5pt; width: 100%; min-width: 0 }
+  td, th { white-space: normal !important; overflow-wrap: anywhere; max-width: none; min-width: 0 !important;
+    padding: .2rem .25rem } td:not(.long, :first-child) { overflow-wrap: normal } .wide table { font-size: 6.2pt }
+  thead { display: table-header-group } tr, figure, .verdict, ul.verdicts li, .banner, dl.facts { break-inside: avoid }
+  h2, h3 { break-after: avoid } .opening { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) }
+  .verdict, ul.verdicts li { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
+"""
 
 
-def html_page(summary: BenchSummary, folder: Path) -> str:
-    """The whole page; it loads nothing from anywhere.
+def html_page(title: str, heading: str, blocks: Sequence[Block]) -> str:
+    """The whole page.
 
-    Raises:
-        InputError: If the bench's grids are missing.
+    Args:
+        title: For the title bar.
+        heading: What the page asks.
+        blocks: What it says.
     """
-    sentence = escape(summary.sentence())
-    tone = summary.verdict.split()[0] if len(summary.sets) == 1 else "several"
-    body = f"""<h1>synthaug: does this synthetic data help?</h1>
-<p class="verdict {tone}">{sentence}</p>
-<p class="lead">{escape(tables.counts_sentence(summary))} {escape(tables.fidelity_sentence(summary))}</p>
-<h2>Generators</h2>
-<div class="lines">{table(tables.generator_rows(summary))}</div>
-<p class="note">{escape(tables.generators_sentence(summary))}</p>
-<div class="pair">
-<figure>{figures.gain_plot(summary)}<figcaption>{escape(tables.gains_sentence(summary))}</figcaption></figure>
-<figure>{figures.accuracy_plot(summary)}<figcaption>All arms.</figcaption></figure>
-</div>
-<h2>What the classifier was shown</h2>
-<div class="pair">
-{"".join(_picture(folder / name, caption) for name, caption in tables.pictures(summary).items())}
-</div>
-<h2>Arms</h2>
-{table(tables.arm_rows(summary))}
-<h2>Gains</h2>
-{table(tables.gain_rows(summary))}
-<h2>While training</h2>
-<div class="pair">
-<figure>{figures.curves_plot(summary)}</figure>
-<figure>{figures.loss_plot(summary)}</figure>
-</div>
-<h2>By class</h2>
-{table(tables.class_rows(summary))}
-<h2>How it was measured</h2>
-<p>Arms differ in nothing but what the table says: same network, same number of optimiser steps, same batch size. Each
-seed fixes initialisation, order and augmentation for all arms, and differences are taken seed by seed. Weights are
-selected on the validation images; the test images are used once per training. No generator saw a validation or test
-image, or any real image that the real arms do not use. Intervals are Student's t over seeds, for this split of the
-data.</p>
-<pre>{escape(tables.command_line(folder))}</pre>
-<h2>Settings</h2>
-{table([["setting", "value"], *tables.setting_rows(summary.settings)])}
-<h2>Environment</h2>
-{table([["", ""], *tables.setting_rows(summary.environment)])}"""
-    return document(f"synthaug: {tables.headline(summary)}", body)
+    body = "\n".join([f"<h1>{escape(heading)}</h1>", *(_html(block) for block in blocks)])
+    return document(title, body, style=_STYLE)
 
 
-def _picture(path: Path, caption: str) -> str:
-    if not path.is_file():
-        raise InputError(f"{path} is missing; run the same bench command again to restore it")
-    return figure(path.read_bytes(), caption)
+def _html(block: Block) -> str:  # noqa: C901, PLR0911 (one case for each kind)
+    match block:
+        case Heading(words, level, anchor):
+            name = f' id="{anchor}"' if anchor else ""
+            return f"<h{level}{name}>{escape(words)}</h{level}>"
+        case Paragraph(words, kind):
+            return f"<p>{escape(words)}</p>" if kind == "text" else f'<p class="{kind}">{escape(words)}</p>'
+        case Verdicts(entries):
+            return _verdicts(entries)
+        case Banner(words, items):
+            listed = "".join(f"<li>{escape(item)}</li>" for item in items)
+            cases = f"<ul>{listed}</ul>" if items else ""
+            return f'<div class="banner" role="alert">{escape(words)}{cases}</div>'
+        case Facts():
+            return _facts(block)
+        case Table(rows):
+            return _table(rows)
+        case Plot(svg, _, caption):
+            return f'<figure class="plot">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+        case Picture(path, _, caption):
+            return figure(path.read_bytes(), caption)
+        case Code(words):
+            return f"<pre>{escape(words)}</pre>"
+        case Contents(entries):
+            links = "".join(f'<a href="#{anchor}">{escape(words)}</a>' for words, anchor in entries)
+            return f'<nav class="contents">{links}</nav>'
+        case Beside(blocks):
+            layout = "pair plots" if isinstance(blocks[0], Plot) else "pair"
+            return f'<div class="{layout}">\n{"".join(_html(one) for one in blocks)}</div>'
+        case Opening(plot, blocks):
+            others = "\n".join(_html(one) for one in blocks)
+            return f'<div class="opening">\n<div>{_html(plot)}</div>\n<div>{others}</div>\n</div>'
+
+
+def _verdicts(entries: Sequence[Verdict]) -> str:
+    if len(entries) == 1 and not entries[0].details:
+        return f'<p class="verdict {_tone(entries[0])}">{escape(entries[0].words)}</p>'
+    lines = []
+    for entry in entries:
+        details = f"<span>{escape(entry.details)}</span>" if entry.details else ""
+        lines.append(f'<li class="{_tone(entry)}"><b>{escape(entry.words)}</b>{details}</li>')
+    return f'<ul class="verdicts">{"".join(lines)}</ul>'
+
+
+def _tone(entry: Verdict) -> str:
+    return entry.verdict.split()[0]
+
+
+def _facts(facts: Facts) -> str:
+    lines = []
+    for fact in facts.entries:
+        how = f'<dd class="how">{escape(fact.details)}</dd>' if fact.details else ""
+        lines.append(f'<div><dt>{escape(fact.question)}</dt><dd class="answer">{escape(fact.answer)}</dd>{how}</div>')
+    return f'<dl class="facts">{"".join(lines)}</dl>'
+
+
+def _table(rows: Rows) -> str:
+    """A table that scrolls on its own where it is too wide for the screen."""
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
+    kind = "scroll wide" if len(rows[0]) > _WIDE else "scroll"
+    return f'<div class="{kind}" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(words: str) -> str:
+    return f"<td>{escape(words)}</td>" if len(words) <= _SHORT else f'<td class="long">{escape(words)}</td>'

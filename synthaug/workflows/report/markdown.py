@@ -1,66 +1,87 @@
-"""report.md: the same content for code review and version control."""
+"""A report as Markdown, for code review and version control; it refers to the pictures beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
-from synthaug.workflows.bench import BenchSummary
-from synthaug.workflows.report import tables
-
-
-def markdown_page(summary: BenchSummary, folder: Path) -> str:
-    """The whole page; it refers to the pictures beside it."""
-    grids = tables.pictures(summary)
-    words = ["real training images", *["synthetic images"] * len(summary.sets)]
-    images = [f"![{alternative}]({name})" for alternative, name in zip(words, grids, strict=True)]
-    return f"""# synthaug: {_text(tables.headline(summary))}
-
-**{_text(summary.sentence())}**
-
-{_text(tables.counts_sentence(summary))} {_text(tables.fidelity_sentence(summary))}
-
-## Generators
-
-{_table(tables.generator_rows(summary))}
-
-{_text(tables.generators_sentence(summary))}
-
-## Arms
-
-{_table(tables.arm_rows(summary))}
-
-## Gains
-
-{tables.gains_sentence(summary)}
-
-{_table(tables.gain_rows(summary))}
-
-| {" | ".join(_text(caption) for caption in grids.values())} |
-|{" --- |" * len(grids)}
-| {" | ".join(images)} |
-
-## By class
-
-{_table(tables.class_rows(summary))}
-
-## Settings
-
-    {tables.command_line(folder)}
-
-{_table([["setting", "value"], *tables.setting_rows(summary.settings)])}
-
-## Environment
-
-{_table([["", ""], *tables.setting_rows(summary.environment)])}
-"""
+from synthaug.workflows.report.blocks import (
+    Banner,
+    Beside,
+    Block,
+    Code,
+    Contents,
+    Facts,
+    Heading,
+    Opening,
+    Paragraph,
+    Picture,
+    Plot,
+    Rows,
+    Table,
+    Verdicts,
+)
 
 
-def _table(rows: tables.Rows) -> str:
-    lines = ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+def markdown_page(title: str, blocks: Sequence[Block]) -> str:
+    """The whole page."""
+    parts = [f"# {text(title)}", *(_markdown(block) for block in blocks)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _text(words: str) -> str:
+def text(words: str) -> str:
     """Words that end neither a line nor a table cell, and are no HTML."""
     return escape(" ".join(words.split()), quote=False).replace("|", "&#124;")
+
+
+def _markdown(block: Block) -> str:  # noqa: C901, PLR0911, PLR0912 (one case for each kind)
+    match block:
+        case Heading(words, level):
+            return f"{'#' * level} {text(words)}"
+        case Paragraph(words):
+            return text(words)
+        case Verdicts((entry,)) if not entry.details:
+            return f"**{text(entry.words)}**"
+        case Verdicts(entries):
+            return _list([f"**{text(one.words)}**{_after(': ', one.details)}" for one in entries])
+        case Banner(words, items):
+            return "\n".join([f"> **{text(words)}**", *(f"> - {text(item)}" for item in items)])
+        case Facts(entries):
+            return _list([f"{text(f'{one.question} {one.answer}')}{_after('; ', one.details)}" for one in entries])
+        case Table(rows):
+            return _table(rows)
+        case Plot(_, words, _, is_in_tables):
+            return "" if is_in_tables else text(f"{words}.")
+        case Picture(_, link, caption, alternative):
+            return f"![{alternative}]({link})\n\n{text(caption)}"
+        case Code(words):
+            return "\n".join(f"    {line}" for line in words.splitlines())
+        case Contents():
+            return ""
+        case Beside(blocks):
+            return _beside(blocks)
+        case Opening(_, blocks):
+            return "\n\n".join(_markdown(one) for one in blocks)
+
+
+def _after(mark: str, words: str) -> str:
+    return f"{mark}{text(words)}" if words else ""
+
+
+def _beside(blocks: Sequence[Plot | Picture]) -> str:
+    pictures = [block for block in blocks if isinstance(block, Picture)]
+    parts = [_markdown(block) for block in blocks if not isinstance(block, Picture)]
+    if pictures:
+        captions = " | ".join(text(one.caption) for one in pictures)
+        images = " | ".join(f"![{one.alternative}]({one.link})" for one in pictures)
+        parts.append(f"| {captions} |\n|{' --- |' * len(pictures)}\n| {images} |")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(rows: Rows) -> str:
+    lines = ["| " + " | ".join(text(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])

@@ -1,111 +1,186 @@
-"""The words and numbers of the report, shared by its HTML and its Markdown."""
+"""The tables of the report, shared by its HTML and its Markdown."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthaug.workflows.bench import BenchConfig, BenchSummary
-from synthaug.workflows.bench.pictures import REAL_PICTURE, picture_names
-from synthaug.workflows.bench.statistics import Estimate
+from synthaug.workflows.bench.costs import BenchCosts, RegimeCosts
+from synthaug.workflows.bench.summary import ArmSummary, BenchSummary, Comparison, Control, RegimeSummary, SetResult
+from synthaug.workflows.report import words
+from synthaug.workflows.report.blocks import Rows
+from synthaug.workflows.report.words import NOTHING
 
-Rows = list[list[str]]
-
-
-def arm_rows(summary: BenchSummary) -> Rows:
-    """Header and one row per arm."""
-    rows = [["arm", "test accuracy, %", "95 % interval", "per seed", "seconds per training", "what it is"]]
-    for arm in summary.arms:
-        estimate = arm.test_accuracy
-        interval = "" if estimate.low is None else f"{estimate.low:.2f} to {estimate.high:.2f}"
-        seeds = ", ".join(f"{value:.2f}" for value in arm.per_seed)
-        rows.append([arm.name, f"{estimate.mean:.2f}", interval, seeds, f"{arm.seconds:.1f}", arm.meaning])
-    return rows
+_HASH = re.compile("^[0-9a-f]{64}$")
 
 
-def gain_rows(summary: BenchSummary) -> Rows:
-    """Header and one row per comparison; the first ones, one for each synthetic set, decide the verdicts."""
-    rows = [["comparison", "gain, points", "95 % interval", "reads as"]]
-    for comparison in summary.comparisons:
-        difference = comparison.difference
-        rows.append([comparison.name, f"{difference.mean:+.2f}", _interval(difference), comparison.verdict])
-    return rows
-
-
-def class_rows(summary: BenchSummary) -> Rows:
-    """Header and one row per class."""
-    arms = [arm.name for arm in summary.arms]
-    sets = ["synthetic"] if len(summary.sets) == 1 else [one.name for one in summary.sets]
-    rows = [["class", *(f"{name} recognised, %" for name in sets), *(f"{name}, %" for name in arms)]]
-    for label, name in enumerate(summary.class_names):
-        fidelities = [_percent(one.label_fidelity_per_class[label]) for one in summary.sets]
-        rows.append([name, *fidelities, *(_percent(arm.per_class[label]) for arm in summary.arms)])
-    return rows
-
-
-def generator_rows(summary: BenchSummary) -> Rows:
-    """Header and one row per synthetic set: what it is worth, what it is like, what it took."""
+def gain_rows(comparisons: Sequence[Comparison]) -> Rows:
+    """One row per difference, with all that says how sure it is."""
     rows = [
         [
-            "generator",
-            "verdict",
+            "comparison",
             "gain, points",
-            "recognised, %",
-            "Frechet distance",
-            "recall",
-            "coverage",
-            "training, s",
-            "sampling, images/s",
-            "images",
+            "95 % interval",
+            "by bootstrap",
+            "beyond these test images",
+            "exact p (its floor)",
+            "Holm-adjusted p",
+            "reads as",
+            "detectable, points",
+            "seeds for 1 point",
         ]
     ]
-    for one in summary.sets:
-        difference, quality = one.gain.difference, one.quality
-        interval = "" if difference.low is None else f" ({_interval(difference)})"
-        likeness = ["not measured"] * 3
-        if quality is not None:
-            likeness = [f"{quality.frechet:.3g}", f"{quality.recall:.3f}", f"{quality.coverage:.3f}"]
-        rate = "not recorded" if one.cost is None else f"{one.cost.images_per_second:,.1f}"
-        cost = [f"{one.training_seconds:,.0f}", rate, f"{one.images:,}"]
-        gain = f"{difference.mean:+.2f}{interval}"
-        rows.append([one.name, one.verdict, gain, _percent(one.label_fidelity), *likeness, *cost])
+    for one in comparisons:
+        difference = one.difference
+        rows.append(
+            [
+                one.name,
+                words.points(difference.mean),
+                words.interval(difference),
+                words.interval(one.bootstrap),
+                words.interval(one.beyond),
+                f"{words.probability(one.permutation_p)} ({words.probability(2 / 2**difference.count)})",
+                words.probability(one.adjusted_p),
+                one.verdict,
+                NOTHING if one.detectable is None else f"{one.detectable:.2f}",
+                NOTHING if one.seeds_for_a_point is None else f"{one.seeds_for_a_point:,}",
+            ]
+        )
     return rows
 
 
-def generators_sentence(summary: BenchSummary) -> str:
-    """What the columns of the generators' table mean, in words."""
-    machines = sorted({name for one in summary.sets if one.cost is not None for name in one.cost.hardware})
-    speed = f" Sampling was timed per process on {'; '.join(machines)}." if machines else ""
-    several = " Each interval is for itself, none is widened for looking at several." if len(summary.sets) > 1 else ""
-    return (
-        "Gain: test accuracy over the real-only arm that validates better, with 95 % interval. Classifiers trained on "
-        "real images with classic augmentation judge the sets: recognised is the share of images that they classify as "
-        "their label; Frechet distance, recall and coverage, in their features, compare the set with the validation "
-        f"images, and mean something within this table only.{speed}{several}"
-    )
+def cost_rows(summary: BenchSummary, costs: BenchCosts) -> Rows:
+    """One row per verdict: what the set is worth, and what it took."""
+    rows = [
+        [
+            "real images",
+            "set",
+            "gain, points",
+            "worth, real images per class",
+            "its interval",
+            "generator",
+            "sampling",
+            "training",
+            "together",
+            "per point",
+        ]
+    ]
+    for regime, one in words.results(summary):
+        row = [words.regime_name(regime), one.name, words.points(one.gain.difference.mean)]
+        worth = words.worth_words(one.worth).removesuffix(" extra real images per class")
+        interval = words.worth_interval(one.worth).removeprefix("95 % interval ")
+        row += [worth or "not known", interval or NOTHING]
+        took = words.costs_of(costs, regime, one.name)
+        if took is None:
+            row += [NOTHING] * 5
+        else:
+            per_point = took.break_even.seconds_per_point
+            row += [
+                words.seconds(took.generator),
+                "not recorded" if took.sampling is None else words.seconds(took.sampling),
+                words.signed_seconds(took.training),
+                words.at_least(took) + words.seconds(took.break_even.seconds),
+                "no gain shown" if per_point is None else words.at_least(took) + words.seconds(per_point),
+            ]
+        rows.append(row)
+    return rows
 
 
-def gains_sentence(summary: BenchSummary) -> str:
-    """Which differences decide, in words."""
-    baseline = "the real-only arm that validates better"
-    if len(summary.sets) == 1:
-        return f"The first difference decides the verdict: it is taken to {baseline}."
-    return f"The first {len(summary.sets)} differences decide the verdicts: they are taken to {baseline}."
+def arm_rows(arms: Sequence[ArmSummary], costs: RegimeCosts | None = None) -> Rows:
+    """One row per arm."""
+    times = {} if costs is None else costs.arms
+    rows = [["arm", "test accuracy, %", "95 % interval", "per seed", "validation, %", "a training", "what it is"]]
+    for arm in arms:
+        rows.append(
+            [
+                arm.name,
+                f"{arm.test_accuracy.mean:.2f}",
+                words.interval(arm.test_accuracy, signed=False),
+                ", ".join(f"{value:.2f}" for value in arm.per_seed),
+                f"{arm.validation_accuracy:.2f}",
+                words.seconds(times[arm.name]) if arm.name in times else NOTHING,
+                arm.arm.meaning,
+            ]
+        )
+    return rows
 
 
-def headline(summary: BenchSummary) -> str:
-    """The verdict in a word or two, or that there are several."""
-    return summary.verdict if len(summary.sets) == 1 else f"{len(summary.sets)} synthetic sets compared"
+def calibration_rows(arms: Sequence[ArmSummary]) -> Rows:
+    """One row per arm: how far its confidence can be believed."""
+    rows = [["arm", "calibration error, points", "95 % interval", "negative log-likelihood, nats", "95 % interval"]]
+    for arm in arms:
+        error, likelihood = arm.calibration_error, arm.negative_log_likelihood
+        rows.append(
+            [
+                arm.name,
+                f"{error.mean:.2f}",
+                words.interval(error, signed=False),
+                f"{likelihood.mean:.3f}",
+                NOTHING if likelihood.low is None else f"{likelihood.low:.3f} to {likelihood.high:.3f}",
+            ]
+        )
+    return rows
 
 
-def pictures(summary: BenchSummary) -> dict[str, str]:
-    """Captions of the grids beside the report by their file names, the real images first."""
-    names = [""] if len(summary.sets) == 1 else [f" of {one.name}" for one in summary.sets]
-    captions = [f"Synthetic images{name}, one class a row" for name in names]
-    files = [REAL_PICTURE, *picture_names(len(summary.sets))]
-    return dict(zip(files, ["Real training images, one class a row", *captions], strict=True))
+def corruption_rows(arms: Sequence[ArmSummary]) -> Rows:
+    """One row per arm: accuracy on corrupted test images; only the header if they were not looked at."""
+    kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.per_corruption))
+    rows = [["arm", "corrupted, mean %", "95 % interval", *(f"{kind}, %" for kind in kinds)]]
+    for arm in arms:
+        if arm.corrupted_accuracy is None:
+            continue
+        mean = arm.corrupted_accuracy
+        each = [words.percent(arm.per_corruption.get(kind)) for kind in kinds]
+        rows.append([arm.name, f"{mean.mean:.2f}", words.interval(mean, signed=False), *each])
+    return rows
+
+
+def class_gain_rows(one: SetResult) -> Rows:
+    """One row per class: what a set is worth to it."""
+    rows = [["class", "gain, points", "95 % interval", "reads as", "recognised, %", "images", "suggested images"]]
+    pairs = zip(one.classes, one.label_fidelity_per_class, one.per_class, strict=True)
+    for found, recognised, images in pairs:
+        gain = "not tested" if found.gain is None else words.points(found.gain.mean)
+        facts = [words.percent(recognised), f"{images:,}", f"{found.quota:,}"]
+        rows.append([found.name, gain, words.interval(found.gain), found.verdict, *facts])
+    return rows
+
+
+def class_accuracy_rows(summary: BenchSummary, arms: Sequence[ArmSummary]) -> Rows:
+    """One row per class: the accuracy of every arm on it."""
+    rows = [["class", *(f"{arm.name}, %" for arm in arms)]]
+    for label, name in enumerate(summary.class_names):
+        rows.append([name, *(words.percent(arm.per_class[label]) for arm in arms)])
+    return rows
+
+
+def set_rows(regime: RegimeSummary) -> Rows:
+    """One row per synthetic set: what it is like."""
+    header = ["set", "images", "curated", "recognised, %", "Frechet distance", "precision", "recall", "density"]
+    rows = [[*header, "coverage", "images shown to its generator"]]
+    for one in regime.sets:
+        quality = one.quality
+        likeness = ["not measured"] * 5
+        if quality is not None:
+            likeness = [f"{quality.frechet:.3g}", f"{quality.precision:.3f}", f"{quality.recall:.3f}"]
+            likeness += [f"{quality.density:.3f}", f"{quality.coverage:.3f}"]
+        facts = [f"{one.images:,}", "yes" if one.is_curated else "no", words.percent(one.label_fidelity)]
+        rows.append([one.name, *facts, *likeness, f"{one.images_seen:,}"])
+    return rows
+
+
+_AS_EXPECTED = {True: "yes", False: "NO", None: "too few seeds to tell"}
+
+
+def control_rows(controls: Sequence[Control]) -> Rows:
+    """One row per comparison whose outcome is known beforehand."""
+    rows = [["control", "what must be so", "difference, points", "found", "as expected"]]
+    for control in controls:
+        found, is_so = control.comparison, _AS_EXPECTED[control.is_as_expected]
+        difference = f"{found.name}: {words.estimate(found.difference)}"
+        rows.append([control.name, control.expectation, difference, found.verdict, is_so])
+    return rows
 
 
 def setting_rows(values: Mapping[str, Any], prefix: str = "") -> Rows:
@@ -114,42 +189,21 @@ def setting_rows(values: Mapping[str, Any], prefix: str = "") -> Rows:
     for name, value in values.items():
         if isinstance(value, Mapping):
             rows.extend(setting_rows(value, f"{prefix}{name}."))
-        elif isinstance(value, list):
-            rows.append([prefix + name, ", ".join(map(str, value))])
+        elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+            for number, entry in enumerate(value):
+                rows.append([f"{prefix}{name}.{entry.get('name', number)}", _pairs(entry)])
         else:
-            is_hash = isinstance(value, str) and len(value) == 64
-            rows.append([prefix + name, f"{value[:12]}…" if is_hash else str(value)])
+            rows.append([prefix + name, _value(value)])
     return rows
 
 
-def fidelity_sentence(summary: BenchSummary) -> str:
-    """What the label fidelity means, in words; several sets have theirs in their table."""
-    if len(summary.sets) > 1:
-        return ""
-    return (
-        f"Classifiers trained on real images with classic augmentation recognise {summary.label_fidelity:.1f} % of the "
-        "synthetic images as their label."
-    )
+def _pairs(entry: Mapping[str, Any]) -> str:
+    """What a table says, without its name and what it leaves out."""
+    told = {name: value for name, value in entry.items() if name != "name" and value not in (None, "", [], {}, 0)}
+    return ", ".join(f"{name}: {_value(value)}" for name, value in told.items())
 
 
-def counts_sentence(summary: BenchSummary) -> str:
-    """What was used, in words."""
-    counts, data = summary.counts, summary.settings["data"]
-    return (
-        f"{data['source']}: {counts['train']} real training images, {counts['synthetic']} synthetic, "
-        f"{counts['validation']} to validate, {counts['test']} to test; every arm took {summary.steps} optimiser steps "
-        f"with seeds {', '.join(map(str, summary.seeds))}."
-    )
-
-
-def command_line(folder: Path) -> str:
-    """The command that repeats this bench."""
-    return shlex.join(["synthaug", "bench", *BenchConfig.resolve({}, folder / "config.yaml").flags()])
-
-
-def _interval(difference: Estimate) -> str:
-    return "" if difference.low is None else f"{difference.low:+.2f} to {difference.high:+.2f}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    return f"{value[:12]}…" if isinstance(value, str) and _HASH.match(value) else str(value)

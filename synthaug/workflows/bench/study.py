@@ -1,0 +1,182 @@
+"""A bench made ready: its regimes open and checked, its cells known, nothing trained yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthaug.classifiers.recipes import recipe_settings
+from synthaug.core.errors import InputError
+from synthaug.core.runtime import environment
+from synthaug.core.storage import check_folder, check_same_settings
+from synthaug.data.splits import Splits
+from synthaug.workflows.bench.arms import Arm
+from synthaug.workflows.bench.cells import Cell, CellInputs
+from synthaug.workflows.bench.generators import GENERATORS_NAME
+from synthaug.workflows.bench.record import STUDY_NAME, RegimeRecord, StudyRecord, View, read_study
+from synthaug.workflows.bench.regimes import Regime, open_regimes
+from synthaug.workflows.bench.results import read_results
+from synthaug.workflows.bench.sets import SyntheticSet
+from synthaug.workflows.bench.settings import BenchConfig
+from synthaug.workflows.bench.summary import Extension
+
+
+@dataclass(frozen=True)
+class Study:
+    """A bench that can be run.
+
+    Attributes:
+        inputs: What all cells share.
+        regimes: The numbers of real images.
+        cells: All cells, in the order in which they are run: seed by seed, so that a part of them can be compared. Of
+            arms that come to the same, one.
+        record: What is written beside the results.
+    """
+
+    inputs: CellInputs
+    regimes: list[Regime]
+    cells: list[Cell]
+    record: StudyRecord
+
+    @classmethod
+    def of(
+        cls,
+        config: BenchConfig,
+        splits: dict[str, tuple[float | None, Splits]],
+        given: list[SyntheticSet],
+        made: dict[str, list[Path]],
+    ) -> Study:
+        """Opens and checks everything, so that a bench that has begun finds nothing amiss.
+
+        Args:
+            config: The settings.
+            splits: The splits of every regime by its name.
+            given: Sets for every regime, which have been checked.
+            made: Sets that were made for a regime, by its name.
+
+        Raises:
+            InputError: For impossible settings, a leaking or foreign set, or a folder with another bench.
+            DamageError: If a set or the folder is damaged.
+        """
+        regimes = open_regimes(config, splits, given, made)
+        first = regimes[0]
+        pretrained = config.pretrained_weights(first.recipe, first.splits)
+        if pretrained is not None and pretrained.card is not None and pretrained.card.synthetic:
+            raise InputError(
+                f"--pretrained {pretrained.name} was trained on synthetic images ({pretrained.card.synthetic[0]}), so "
+                "its real arms would have seen some; give a classifier of real images only"
+            )
+        for regime in regimes[1:]:
+            config.pretrained_weights(regime.recipe, regime.splits)
+        inputs = CellInputs(config, config.runtime(), pretrained)
+        cells = [
+            inputs.cell(regime, view, arm, config.seed + number)
+            for number in range(config.seeds)
+            for regime in regimes
+            for view, arm in _conditions(config, regime)
+        ]
+        for cell in cells[: len(cells) // config.seeds]:
+            data = inputs.datamodule(cell)  # refuses now what could not be mixed later
+        config.warn_of_preparation(pretrained, data.preparation)
+        return cls(inputs, regimes, _once(cells), _record(config, regimes, cells, _settings(config, inputs, first)))
+
+
+def _once(cells: list[Cell]) -> list[Cell]:
+    """One cell of each key: one that judges, if there is one."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.key not in found or cell.judged:
+            found[cell.key] = cell
+    return list(found.values())
+
+
+def check_bench_folder(out: Path) -> None:
+    """Refuses a folder that holds something else than a bench, or generators for one.
+
+    Raises:
+        InputError: Saying what is in the way.
+    """
+    has_generators = (out / GENERATORS_NAME).is_dir()
+    check_folder(out, marker=GENERATORS_NAME if has_generators else STUDY_NAME, kind="bench")
+
+
+def _conditions(config: BenchConfig, regime: Regime) -> list[tuple[View, Arm]]:
+    """What is trained with every seed; the steps of the second view suit arms with the usual synthetic share only."""
+
+    def has_share(arm: Arm) -> bool:
+        return arm.synthetic_fraction == config.synthetic_fraction
+
+    conditions: list[tuple[View, Arm]] = [("equal steps", arm) for arm in regime.arms]
+    if regime.longer is not None:
+        again = [arm for arm in regime.arms if arm.role == "real" or (arm.role == "mixed" and has_share(arm))]
+        conditions += [("equal real epochs", arm) for arm in again]
+    return conditions
+
+
+def _settings(config: BenchConfig, inputs: CellInputs, regime: Regime) -> dict[str, Any]:
+    """What may not change when a bench is continued; arms, sets, seeds and fractions may."""
+    data = regime.splits.record
+    return {
+        "data": {
+            "source": data.source,
+            "source_fingerprint": data.source_fingerprint,
+            "split_seed": data.seed,
+            "held_out_fingerprint": data.held_out_fingerprint,
+            "per_class_real": config.per_class_real,
+        },
+        "flip": regime.splits.allows_flip,
+        "synthetic_fraction": config.synthetic_fraction,
+        "recipe": recipe_settings(config.resolved_recipe()),
+        "first_seed": config.seed,
+        "accept_init": config.accept_init,
+        **inputs.shared_settings(),
+    }
+
+
+def _record(config: BenchConfig, regimes: list[Regime], cells: list[Cell], settings: dict[str, Any]) -> StudyRecord:
+    check_bench_folder(config.out)
+    here, extensions = environment(), []
+    if (config.out / STUDY_NAME).is_file():
+        before = read_study(config.out)
+        check_same_settings(before.settings, settings, f"the bench in {config.out}")
+        here, extensions = before.environment, [*before.extensions, *_extension(config, before, cells)]
+    return StudyRecord(
+        source=regimes[0].splits.record.source,
+        class_names=list(regimes[0].splits.train.class_names),
+        seeds=[config.seed + number for number in range(config.seeds)],
+        regimes=[_regime_record(regime, cells) for regime in regimes],
+        settings=settings,
+        environment=here,
+        extensions=extensions,
+    )
+
+
+def _extension(config: BenchConfig, before: StudyRecord, cells: list[Cell]) -> list[Extension]:
+    """That this bench has trainings which one with results did not have; nothing if it has none."""
+    if {cell.key for cell in cells} <= {cell.key for cell in before.cells}:
+        return []
+    done = len(read_results(config.out, before.cells).done)
+    arms = {arm.name for regime in before.regimes for arm in regime.arms}
+    return [Extension(done=done, seeds=len(before.seeds), arms=len(arms))] if done else []
+
+
+def _regime_record(regime: Regime, cells: list[Cell]) -> RegimeRecord:
+    splits, sets = regime.splits, [one.record() for one in regime.sets]
+    return RegimeRecord(
+        name=regime.name,
+        fraction=regime.fraction,
+        images_per_class=regime.images_per_class,
+        counts={
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": regime.test.count,
+            "synthetic": sum(one.images for one in sets),
+        },
+        steps=regime.recipe.steps or 0,
+        longer_steps=None if regime.longer is None else regime.longer.steps,
+        real_epochs=regime.real_epochs,
+        arms=list(regime.arms),
+        sets=sets,
+        cells=[cell.record() for cell in cells if cell.regime is regime],
+    )

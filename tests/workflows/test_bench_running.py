@@ -1,0 +1,524 @@
+"""How a bench is run: cell by cell, in any order, in parts, in several processes, with failures, limits and deaths."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synthaug.core.errors import TrainingError
+from synthaug.core.types import LabelledImages
+from synthaug.data.datamodule import MixedDataModule
+from synthaug.data.sources import load_source
+from synthaug.data.splits import Splits, make_splits
+from synthaug.workflows.bench import BenchConfig, bench, plan_bench, read_summary
+from synthaug.workflows.bench import cells as cells_module
+from synthaug.workflows.bench import run as run_module
+from synthaug.workflows.bench import sealed as sealed_module
+from synthaug.workflows.bench import workers as workers_module
+from synthaug.workflows.bench.cells import Cell, CellInputs, OutOfTimeError, run_cell
+from synthaug.workflows.bench.results import CellFailure, CellResult
+from synthaug.workflows.bench.sealed import SealedTest
+from synthaug.workflows.bench.sentence import verdict_sentence
+from tests.workflows.benches import (
+    noise_set,
+    perceptron_in,
+    quick,
+    regimes_of,
+    rows,
+    without_seconds,
+)
+from tests.workflows.quick_processes import quick_context, run_bench
+
+TWO_ARMS = ("real", "mixed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network() -> Iterator[None]:
+    """Makes a quick network known to all of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        perceptron_in(patch)
+        yield
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets cells run side by side in processes that know the quick network and need not import anything."""
+    kinds = SimpleNamespace(get_context=lambda _: quick_context())
+    monkeypatch.setattr(workers_module, "multiprocessing", kinds)
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return make_splits(load_source("digits"), per_class_real=5)
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Path:
+    return noise_set(tmp_path_factory.mktemp("bench") / "set", splits.record)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, synthetic: Path) -> BenchConfig:
+    """A bench of two arms and three seeds that nothing has disturbed; shared, so copy its folder before changing it."""
+    config = quick(synthetic, tmp_path_factory.mktemp("bench") / "whole", seeds=3, arms=TWO_ARMS)
+    bench(config)
+    return config
+
+
+def elsewhere(config: BenchConfig, out: Path, **changes: Any) -> BenchConfig:
+    return config.model_copy(update={"out": out, **changes})
+
+
+def copied(config: BenchConfig, out: Path, **changes: Any) -> BenchConfig:
+    return elsewhere(config, shutil.copytree(config.out, out), **changes)
+
+
+def report_of(config: BenchConfig) -> bytes:
+    return (config.out / "report.json").read_bytes()
+
+
+def one_cell(config: BenchConfig, arm: int = -1, seed: int = 0) -> tuple[CellInputs, Cell]:
+    """What one cell of a bench is run with."""
+    [regime] = regimes_of(config)
+    inputs = CellInputs(config, config.runtime(), None)
+    return inputs, inputs.cell(regime, "equal steps", regime.arms[arm], seed)
+
+
+# --- what a change of the settings leaves of finished cells ---
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({}, 0),
+        ({"seeds": 1}, 0),
+        ({"seeds": 5}, 4),
+        ({"arms": ("mixed", "real")}, 0),
+        ({"arms": (*TWO_ARMS, "synthetic")}, 3),
+        ({"arms": (*TWO_ARMS, "mixed+classic@0.25")}, 3),
+        ({"synthetic_fractions": (0.25, 0.75)}, 6),
+        ({"equal_epochs": True}, 6),
+        ({"jobs": 2}, 0),
+        ({"cells": "1/2"}, 0),
+    ],
+)
+def test_finished_cells_count_whatever_else_is_asked_for(
+    whole: BenchConfig, change: dict[str, Any], missing: int
+) -> None:
+    assert plan_bench(whole.model_copy(update=change)).missing_cells == missing
+
+
+def test_a_cell_is_done_again_if_it_saw_another_set_and_only_then(
+    whole: BenchConfig, splits: Splits, tmp_path: Path
+) -> None:
+    other = noise_set(tmp_path / "other", splits.record, seed=1)
+    arms = ("real", "real+classic", "mixed")
+    config = copied(whole, tmp_path / "out", arms=arms, seeds=1)
+    bench(config)  # real+classic judges the set, real no longer
+    before = len(rows(config.out))
+    changed = config.model_copy(update={"synthetic": (str(other),)})
+    assert plan_bench(changed).missing_cells == 2
+    bench(changed)
+    assert [row["arm"] for row in rows(config.out)[before:]] == ["real+classic", "mixed"]
+    assert read_summary(config.out).regimes[0].sets[0].where == str(other)
+    assert plan_bench(config).missing_cells == 0  # and back
+
+
+def test_another_set_beside_the_first_leaves_its_cells(whole: BenchConfig, splits: Splits, tmp_path: Path) -> None:
+    other = noise_set(tmp_path / "other", splits.record, seed=1)
+    config = copied(whole, tmp_path / "out", synthetic=(*whole.synthetic, str(other)))
+    before = len(rows(config.out))
+    assert bench(config).is_complete
+    arms = [row["arm"] for row in rows(config.out)[before:]]
+    assert sorted(arms) == ["mixed (other)"] * 3 + ["real"] * 3  # real has another set to judge
+    accuracies = [read_summary(one.out).regimes[0] for one in (whole, config)]
+    assert accuracies[0].arm("mixed").per_seed == accuracies[1].arm("mixed (set)").per_seed
+    assert accuracies[0].sets[0].label_fidelity == accuracies[1].sets[0].label_fidelity
+
+
+def test_what_comes_to_the_same_is_trained_once(whole: BenchConfig, tmp_path: Path) -> None:
+    again = {"name": "real once more", "transform": "none"}
+    config = copied(whole, tmp_path / "out", arms=(*TWO_ARMS, "mixed@0.5", again))
+    assert plan_bench(config).missing_cells == 0
+    summary = bench(config)
+    assert (summary.cells, summary.done, summary.is_complete) == (6, 6, True)
+    [regime] = summary.regimes
+    assert regime.missing == 0
+    for one, other in (("mixed", "mixed@0.5"), ("real", "real once more")):
+        assert regime.arm(one).per_seed == regime.arm(other).per_seed
+    fresh = elsewhere(config, tmp_path / "fresh")
+    assert bench(fresh).regimes == summary.regimes
+    assert len(rows(fresh.out)) == 6
+
+
+def test_only_cells_of_the_bench_are_in_its_summary(whole: BenchConfig, tmp_path: Path) -> None:
+    fewer = bench(copied(whole, tmp_path / "fewer", seeds=2))
+    assert (fewer.cells, fewer.done, fewer.seeds) == (4, 4, [0, 1])
+    assert [arm.seeds for arm in fewer.regimes[0].arms] == [[0, 1], [0, 1]]
+
+
+# --- failures ---
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, arm: str, seed: int, reason: str) -> None:
+    """Makes the cells of this arm and seed end in an error."""
+
+    def run(inputs: CellInputs, cell: Cell, *others: Any, **more: Any) -> CellResult:
+        if (cell.arm.name, cell.seed) == (arm, seed):
+            raise RuntimeError(reason)
+        return run_cell(inputs, cell, *others, **more)
+
+    monkeypatch.setattr(workers_module, "run_cell", run)
+
+
+def test_a_failed_cell_is_shown_and_tried_again_and_harms_no_other(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = elsewhere(whole, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        failing(patch, "mixed", 1, "out of\n  luck")
+        with pytest.raises(TrainingError, match=r"1 of 6 trainings failed \(mixed, seed 1: out of luck\)"):
+            bench(config)
+    summary = read_summary(config.out)
+    [failed] = summary.failed
+    assert (failed.arm, failed.seed, failed.reason) == ("mixed", 1, "out of luck")
+    assert (summary.done, summary.is_complete) == (5, False)
+    assert summary.regimes[0].gains[0].difference.count == 2
+    assert sum("failed" in row for row in rows(config.out)) == 1
+    assert plan_bench(config).missing_cells == 1
+    assert bench(config).is_complete
+    assert report_of(config) == report_of(whole)
+    assert plan_bench(config).missing_cells == 0
+
+
+def test_if_nothing_can_be_compared_for_failures_that_is_an_error_too(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = elsewhere(whole, tmp_path / "out", seeds=1)
+    failing(monkeypatch, "mixed", 0, "out of luck")
+    with pytest.raises(TrainingError, match="1 of 2 trainings failed"):
+        bench(config)
+    summary = read_summary(config.out)
+    assert (summary.regimes, summary.done) == ([], 1)
+    assert [one.arm for one in summary.failed] == ["mixed"]
+    assert verdict_sentence(summary) == "No verdict yet: 1 of 2 trainings are done."
+
+
+def test_a_training_that_diverges_fails(synthetic: Path, tmp_path: Path) -> None:
+    config = quick(synthetic, tmp_path / "out", learning_rate=1e30, optimiser="sgd", arms=TWO_ARMS)
+    with pytest.raises(TrainingError, match="2 of 2 trainings failed .*no longer a number"):
+        bench(config)
+    assert [row["failed"].startswith("the loss is no longer a number") for row in rows(config.out)] == [True, True]
+
+
+# --- limits ---
+
+
+class Clock:
+    """Time that passes only when cells take some."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the bench takes for time."""
+    clock = Clock()
+    for module in (run_module, workers_module, cells_module):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_nothing_is_begun_that_would_not_be_over_in_time(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    limits = []
+
+    def ten_seconds(*arguments: Any, max_time: float | None) -> CellResult:
+        limits.append(max_time)
+        result = run_cell(*arguments)
+        clock.now += 10
+        return result.model_copy(update={"seconds": 10.0})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers_module, "run_cell", ten_seconds)
+        config = elsewhere(whole, tmp_path / "out", max_time=35.0)
+        summary = bench(config)
+        assert limits == [35.0, 25.0, 15.0]  # a fourth would end at 40
+        assert (summary.done, summary.cells, len(rows(config.out))) == (3, 6, 3)
+        assert summary.failed == []
+        assert bench(config.model_copy(update={"max_time": 21.0})).done == 4  # knows how long cells take
+    assert bench(config.model_copy(update={"max_time": None})).is_complete
+    assert report_of(config) == report_of(whole)
+
+
+def test_a_cell_for_which_there_is_no_time_left_leaves_nothing(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def runs_late(inputs: CellInputs, cell: Cell, *others: Any, **more: Any) -> CellResult:
+        if cell.seed == 1:
+            clock.now += 100
+            raise OutOfTimeError
+        return run_cell(inputs, cell, *others, **more)
+
+    config = elsewhere(whole, tmp_path / "out", max_time=50.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers_module, "run_cell", runs_late)
+        assert bench(config).done == 2
+    assert {row["seed"] for row in rows(config.out)} == {0}
+    assert plan_bench(config).missing_cells == 4
+    assert bench(config.model_copy(update={"max_time": None})).is_complete
+    assert report_of(config) == report_of(whole)
+
+
+def test_a_training_is_given_up_in_the_middle_when_the_time_is_over(synthetic: Path, tmp_path: Path) -> None:
+    inputs, cell = one_cell(quick(synthetic, tmp_path / "out", steps=1_000_000))
+    seen: list[int] = []
+    with pytest.raises(OutOfTimeError):
+        run_cell(inputs, cell, seen.append, max_time=1e-6)
+    assert 1 <= len(seen) < 1000
+    assert workers_module.attempt(inputs, cell, seen.append, deadline=-1e9) is None  # over before it began
+
+
+def test_without_any_time_nothing_is_trained_and_nothing_is_said(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def slowly(*arguments: Any, **others: Any) -> Any:
+        clock.now += 100
+        return load_source(*arguments, **others)
+
+    monkeypatch.setattr(run_module, "load_source", slowly)
+    config = elsewhere(whole, tmp_path / "out", max_time=50.0)
+    summary = bench(config)
+    assert (summary.done, summary.regimes) == (0, [])
+    assert not list(config.out.glob("results*"))
+    assert plan_bench(config).missing_cells == 6
+
+
+# --- in parts ---
+
+
+@pytest.mark.parametrize("parts", [("1/2", "2/2"), ("2/2", "1/2"), ("3/4", "1/4", "4/4", "2/4")])
+def test_parts_of_a_bench_make_up_the_whole(whole: BenchConfig, tmp_path: Path, parts: tuple[str, ...]) -> None:
+    config, done = elsewhere(whole, tmp_path / "out"), 0
+    for part in parts:
+        assert not (config.out / "report.json").exists() or not read_summary(config.out).is_complete
+        summary = bench(config.model_copy(update={"cells": part}))
+        assert summary.done > done
+        done = summary.done
+    assert report_of(config) == report_of(whole)
+    of = len(parts)
+    assert {path.name for path in config.out.glob("results*")} == {
+        f"results-{number:03d}-of-{of:03d}.jsonl" for number in range(1, of + 1)
+    }
+    assert len(rows(config.out)) == 6
+    assert plan_bench(config).missing_cells == 0
+
+
+def test_what_one_job_has_done_no_other_does(whole: BenchConfig, tmp_path: Path) -> None:
+    config = elsewhere(whole, tmp_path / "out")
+    bench(config.model_copy(update={"cells": "1/2"}))
+    assert plan_bench(config).missing_cells == 3
+    assert plan_bench(config.model_copy(update={"cells": "2/3"})).missing_cells == 1
+    assert bench(config).is_complete
+    assert len(rows(config.out)) == 6
+    assert report_of(config) == report_of(whole)
+
+
+# --- killed ---
+
+
+def test_killed_at_any_moment_and_run_again_it_comes_to_the_same(whole: BenchConfig, tmp_path: Path) -> None:
+    def prepared(name: str) -> tuple[BenchConfig, Path, Path]:
+        config = elsewhere(whole, tmp_path / name, jobs=1)
+        config.save(tmp_path / f"settings of {name}")
+        return config, tmp_path / f"settings of {name}" / "config.yaml", tmp_path / f"{name}.log"
+
+    undisturbed, settings, log = prepared("undisturbed")
+    assert run_bench(settings, log) == 0
+    expected, moments = report_of(undisturbed), log.read_text().splitlines()
+    assert {"half a row", "row", "step 2", "before study.json", "after report.json"} <= set(moments)
+    chosen = random.Random(9).sample(range(len(moments)), 10)
+    for number, deadly in enumerate(sorted(chosen)):
+        config, settings, log = prepared(f"killed {number}")
+        assert run_bench(settings, log, deadly) == -signal.SIGKILL, moments[deadly]
+        before = log.read_text().splitlines()
+        assert before == moments[: deadly + 1]
+        whole_rows = [row for row in _readable_rows(config.out) if "key" in row]
+        assert before.count("row") <= len(whole_rows) <= before.count("before row"), moments[deadly]
+        assert run_bench(settings, log) == 0, moments[deadly]
+        assert log.read_text().splitlines().count("row") == 6 - len(whole_rows), moments[deadly]
+        assert report_of(config) == expected, moments[deadly]
+
+
+def _readable_rows(folder: Path) -> list[dict[str, Any]]:
+    from synthaug.core.storage import read_json_lines
+
+    return read_json_lines(folder / "results.jsonl")
+
+
+# --- side by side ---
+
+
+@pytest.mark.usefixtures("quick_workers")
+def test_processes_come_to_what_one_process_comes_to(whole: BenchConfig, tmp_path: Path) -> None:
+    config = elsewhere(whole, tmp_path / "out", jobs=2)
+    assert bench(config).is_complete
+    together, alone = ({row["key"]: without_seconds(row) for row in rows(one.out)} for one in (config, whole))
+    assert together == alone
+    assert report_of(config) == report_of(whole)
+
+
+@pytest.mark.usefixtures("quick_workers")
+def test_a_process_that_dies_is_a_failed_cell_and_no_hang(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick(synthetic, tmp_path / "out", seeds=2, arms=TWO_ARMS, jobs=2, steps=1_000_000)
+    killed = []
+
+    def kill_one(self: Any, cell: Cell, steps: int) -> None:
+        if steps and not killed:
+            victim = multiprocessing.active_children()[0]
+            assert victim.pid is not None
+            killed.append(victim.pid)
+            os.kill(victim.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(run_module.Progress, "step", kill_one)
+    with pytest.raises(TrainingError, match=r"of 4 trainings failed .*its process was ended from outside"):
+        bench(config)
+    assert len(killed) == 1
+    assert 1 <= len(rows(config.out)) <= 2
+    assert all("ended from outside" in row["failed"] for row in rows(config.out))
+    assert plan_bench(config).missing_cells == 4
+
+
+@pytest.mark.usefixtures("quick_workers")
+def test_processes_end_with_an_interrupted_bench(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick(synthetic, tmp_path / "out", seeds=2, arms=TWO_ARMS, jobs=2, steps=1_000_000)
+    alive = []
+
+    def interrupt(self: Any, cell: Cell, steps: int) -> None:
+        if steps:
+            alive.extend(multiprocessing.active_children())
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module.Progress, "step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bench(config)
+    assert len(alive) == 2
+    for process in alive:
+        process.join(60)
+        assert not process.is_alive()
+    assert rows(config.out) == []
+
+
+# --- the test images ---
+
+
+def test_test_images_are_opened_and_used_once_in_each_cell(
+    synthetic: Path, tmp_path: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict, predicted, opened = cells_module.predict, [], []
+
+    class Watched(SealedTest):
+        __slots__ = ()
+
+        def open(self) -> LabelledImages:
+            opened.append(self)
+            return super().open()
+
+    def counting(network: nn.Module, images: Tensor, runtime: Any, **others: Any) -> Tensor:
+        predicted.append(images)
+        return predict(network, images, runtime, **others)
+
+    monkeypatch.setattr(sealed_module, "SealedTest", Watched)
+    monkeypatch.setattr(cells_module, "predict", counting)
+    bench(quick(synthetic, tmp_path / "out", seeds=2))
+    tested = [images for images in predicted if torch.equal(images, splits.test.images)]
+    assert len(tested) == len(opened) == len({id(one) for one in opened}) == 6
+
+
+def test_a_cell_that_has_been_tested_gets_no_test_images_again(synthetic: Path, tmp_path: Path) -> None:
+    inputs, cell = one_cell(quick(synthetic, tmp_path / "out"))
+    run_cell(inputs, cell, lambda _: None)
+    with pytest.raises(RuntimeError, match=f"the test images of cell {cell.key} have been handed out"):
+        run_cell(inputs, cell, lambda _: None)
+
+
+def test_nothing_that_trains_or_selects_can_see_a_test_image(synthetic: Path, tmp_path: Path, splits: Splits) -> None:
+    [regime] = regimes_of(config := quick(synthetic, tmp_path / "out", arms=("all",), steps=40))
+    inputs = CellInputs(config, config.runtime(), None)
+    held_out = {image.numpy().tobytes() for image in splits.test.images}
+    assert not held_out & {image.numpy().tobytes() for image in splits.validation.images}
+    for arm in regime.arms:
+        data = inputs.datamodule(inputs.cell(regime, "equal steps", arm, 0))
+        for images in _images_within(data):
+            assert not held_out & {image.cpu().numpy().tobytes() for image in images.flatten(0, -4)}, arm.name
+
+
+def _images_within(value: object, seen: set[int] | None = None) -> Iterator[Tensor]:
+    """All arrays of pixels that can be reached from an object."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, type | str | bytes):
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        if value.dtype == torch.uint8 and value.ndim == 4:
+            yield value
+        return
+    parts: list[object] = []
+    if isinstance(value, dict):
+        parts = list(value.values())
+    elif isinstance(value, list | tuple | set):
+        parts = list(value)
+    elif type(value).__module__.startswith("synthaug") or isinstance(value, MixedDataModule):
+        parts = list(getattr(value, "__dict__", {}).values())
+        for name in getattr(type(value), "__slots__", ()):
+            with contextlib.suppress(AttributeError):
+                parts.append(getattr(value, name))
+    for part in parts:
+        yield from _images_within(part, seen)
+
+
+# --- equal steps ---
+
+
+@pytest.mark.parametrize("taken", [1, 3])
+def test_a_training_of_other_steps_never_gets_into_the_results(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    train = cells_module.train_classifier
+
+    def other_steps(network: nn.Module, data: Any, recipe: Any, **others: Any) -> Any:
+        trained = train(network, data, recipe, **others)
+        assert trained.steps == 2
+        return cells_module.TrainedClassifier(trained.network, taken, trained.best_step, 0.5, trained.curve)
+
+    monkeypatch.setattr(cells_module, "train_classifier", other_steps)
+    inputs, cell = one_cell(whole)
+    with pytest.raises(TrainingError, match=f"mixed took {taken} steps, where all arms take 2"):
+        run_cell(inputs, cell, lambda _: None)
+    outcome = workers_module.attempt(inputs, cell, lambda _: None, None)
+    assert isinstance(outcome, CellFailure)
+    config = elsewhere(whole, tmp_path / "out", seeds=1)
+    with pytest.raises(TrainingError, match="2 of 2 trainings failed"):
+        bench(config)
+    assert all("failed" in row for row in rows(config.out))
