@@ -139,6 +139,7 @@ def train(config: TrainConfig) -> TrainResult:
         f"{', compiled' if runtime.compiled else ''}"
     )
     if is_main_process():
+        (config.out / _STATE.parent).mkdir(parents=True, exist_ok=True)  # should it end before a state
         config.save(config.out)
     load_backend(config.model).train(job.monitored())
     card = read_card(config.out)

@@ -50,6 +50,19 @@ def test_it_stops_in_time_goes_on_measures_itself_and_keeps_the_best(
     assert all(name in log for name in ("frechet", "diversity_lowest", "discriminator_accuracy", "class_loss"))
 
 
+def test_a_training_that_was_interrupted_before_its_first_step_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> Judge:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "trained", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "run")
+    assert trained(tmp_path / "run", resume="auto").is_complete
+
+
 def test_a_finished_training_trains_no_judge_when_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = trained(tmp_path / "run")
     monkeypatch.setattr(Judge, "trained", lambda *_, **__: pytest.fail("a judge was trained"))
