@@ -21,6 +21,7 @@ from .workflows.curate import CurateConfig, CurateResult, curate
 from .workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate
 from .workflows.explain import ExplainConfig, ExplainResult, explain
 from .workflows.report import report
+from .workflows.run import RunConfig, RunResult, run
 from .workflows.synthesize import GenerateConfig, GenerateResult, generate
 from .workflows.train import TrainConfig, TrainResult, train
 
@@ -52,6 +53,8 @@ __all__ = [
     "MixedDataModule",
     "MixedLoader",
     "Mixture",
+    "RunConfig",
+    "RunResult",
     "Runtime",
     "SamplerSettings",
     "Source",
@@ -77,6 +80,7 @@ __all__ = [
     "mixed_loader",
     "read_set",
     "report",
+    "run",
     "train",
     "verify_set",
 ]

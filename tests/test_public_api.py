@@ -34,6 +34,8 @@ NAMES = [
     "MixedDataModule",
     "MixedLoader",
     "Mixture",
+    "RunConfig",
+    "RunResult",
     "Runtime",
     "SamplerSettings",
     "Source",
@@ -59,6 +61,7 @@ NAMES = [
     "mixed_loader",
     "read_set",
     "report",
+    "run",
     "train",
     "verify_set",
 ]

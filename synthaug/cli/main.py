@@ -19,6 +19,7 @@ from synthaug.core.errors import SynthaugError
 from synthaug.core.version import __version__
 
 VERBS = (
+    "run",
     "demo",
     "train",
     "estimate",
