@@ -98,7 +98,7 @@ def main() -> None:
         "wrong_labels_removed_percent": round(100 * (~stays[is_wrong]).double().mean().item(), 2),
         "right_labels_kept_percent": round(100 * stays[~is_wrong].double().mean().item(), 2),
         "judge_validation_accuracy": round(plan.curations[-1].judge.validation_accuracy, 4),
-        **study_figures(summary),
+        **study_figures(state / "bench"),
         **{
             f"{name}_alone_test_accuracy_percent": round(100 * score.synthetic, 2)
             for name, score in scores.items()

@@ -26,7 +26,7 @@ def main() -> None:
         parser.error(f"{out} exists; a first run is to be measured")
     result = demo(DemoConfig(out=out))
     summary = read_summary(result.report.parent)
-    figures = {"seconds": result.seconds, **study_figures(summary)}
+    figures = {"seconds": result.seconds, **study_figures(result.report.parent)}
     runs = {
         **study_runs(summary),
         "loss_curves": {model: read_loss_curve(folder) for model, folder in result.checkpoints.items()},

@@ -20,7 +20,8 @@ from synthaug.data.splits import Splits
 from synthaug.generators.acgan.watch import diversity
 from synthaug.generators.base import Generator, SamplerSettings
 from synthaug.shards.plan import GeneratorRecord, SetPlan
-from synthaug.workflows.bench import BenchSummary
+from synthaug.workflows.bench import BenchSummary, RegimeSummary, SetResult, read_summary
+from synthaug.workflows.bench.costs import RegimeCosts, SetCosts, read_costs
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -128,40 +129,77 @@ def within_class_diversity(images: torch.Tensor, labels: torch.Tensor) -> float:
     return sum(diversity(images[labels == label][:1000]) for label in classes) / len(classes)
 
 
-def study_figures(summary: BenchSummary) -> dict[str, float]:
-    """What a bench came to, as flat figures; those of a set begin with its name if there are several."""
-    figures = {
-        "real_training_images": summary.counts["train"],
-        "validation_images": summary.counts["validation"],
-        "seeds": len(summary.seeds),
-        "classifier_steps": summary.steps,
-        **{f"{arm.name}_test_accuracy_percent": round(arm.test_accuracy.mean, 2) for arm in summary.arms},
+def study_figures(folder: Path) -> dict[str, float]:
+    """What the bench in a folder came to, as flat figures.
+
+    Those of a number of real images begin with it if there are several, those of a set with its name likewise.
+    """
+    summary, costs = read_summary(folder), read_costs(folder)
+    figures: dict[str, float] = {"seeds": len(summary.seeds), "all_trainings_seconds": costs.seconds}
+    for regime, took in zip(summary.regimes, costs.regimes, strict=True):
+        prefix = regime_prefix(summary, regime)
+        figures |= {f"{prefix}{key}": value for key, value in _regime_figures(regime, took).items()}
+    return figures
+
+
+def regime_prefix(summary: BenchSummary, regime: RegimeSummary) -> str:
+    """What the figures of a number of real images begin with."""
+    name = regime.name.replace("%", "percent").replace(" ", "_")
+    return "" if len(summary.regimes) == 1 else f"at_{name}_"
+
+
+def _regime_figures(regime: RegimeSummary, costs: RegimeCosts) -> dict[str, float]:
+    figures: dict[str, float] = {
+        "real_training_images": regime.counts["train"],
+        "validation_images": regime.counts["validation"],
+        "classifier_steps": regime.steps,
     }
-    for one in summary.sets:
-        prefix, gain, cost = _prefix(summary, one.name), one.gain.difference, one.cost
-        figures |= {
-            f"{prefix}synthetic_images": one.images,
-            f"{prefix}label_fidelity_percent": round(one.label_fidelity, 2),
-            f"{prefix}gain_points": round(gain.mean, 2),
-            f"{prefix}training_seconds": round(one.training_seconds, 1),
-        }
-        if gain.low is not None and gain.high is not None:
-            figures |= {f"{prefix}gain_low": round(gain.low, 2), f"{prefix}gain_high": round(gain.high, 2)}
-        if cost is not None:
-            figures[f"{prefix}drawn_images_per_second"] = round(cost.images_per_second, 1)
-        if one.quality is not None:
-            figures |= {f"{prefix}{name}": round(value, 4) for name, value in asdict(one.quality).items()}
+    for arm in regime.arms:
+        figures[f"{arm.name}_test_accuracy_percent"] = round(arm.test_accuracy.mean, 2)
+        if arm.corrupted_accuracy is not None:
+            figures[f"{arm.name}_corrupted_accuracy_percent"] = round(arm.corrupted_accuracy.mean, 2)
+    for one in regime.sets:
+        found = _set_figures(one, costs.sets[one.name])
+        figures |= {f"{_prefix(regime, one.name)}{key}": value for key, value in found.items()}
+    return figures
+
+
+def _set_figures(one: SetResult, costs: SetCosts) -> dict[str, float]:
+    gain = one.gain
+    figures = {
+        "synthetic_images": one.images,
+        "label_fidelity_percent": round(one.label_fidelity, 2),
+        "gain_points": round(gain.difference.mean, 2),
+        "training_seconds": round(costs.generator, 1),
+    }
+    if gain.difference.low is not None and gain.difference.high is not None:
+        figures |= {"gain_low": round(gain.difference.low, 2), "gain_high": round(gain.difference.high, 2)}
+    if gain.beyond is not None:
+        figures |= {"gain_beyond_low": round(gain.beyond.low, 2), "gain_beyond_high": round(gain.beyond.high, 2)}
+    if one.worth is not None:
+        figures["worth_images_per_class"] = round(one.worth.images_per_class, 1)
+    if costs.sampling:
+        figures["drawn_images_per_second"] = round(one.images / costs.sampling, 1)
+    if one.quality is not None:
+        figures |= {name: round(value, 4) for name, value in asdict(one.quality).items()}
     return figures
 
 
 def study_runs(summary: BenchSummary) -> dict[str, Any]:
-    """The verdicts of a bench, and the accuracy of each seed."""
-    verdicts = {f"{_prefix(summary, one.name)}verdict": one.verdict for one in summary.sets}
-    return {**verdicts, "per_seed": {arm.name: arm.per_seed for arm in summary.arms}}
+    """The verdicts of a bench, what they were taken from, and the accuracy of each seed."""
+    runs: dict[str, Any] = {"per_seed": {}}
+    for regime in summary.regimes:
+        prefix = regime_prefix(summary, regime)
+        runs[f"{prefix}sets"] = [one.name for one in regime.sets]
+        for one in regime.sets:
+            runs[f"{prefix}{_prefix(regime, one.name)}verdict"] = one.verdict
+            runs[f"{prefix}{_prefix(regime, one.name)}gain_is"] = one.gain.name
+        runs["per_seed"] |= {f"{prefix}{arm.name}": arm.per_seed for arm in regime.arms}
+    return runs
 
 
-def _prefix(summary: BenchSummary, name: str) -> str:
-    return "" if len(summary.sets) == 1 else f"{name}_"
+def _prefix(regime: RegimeSummary, name: str) -> str:
+    return "" if len(regime.sets) == 1 else f"{name}_"
 
 
 def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any) -> None:

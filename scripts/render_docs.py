@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 STUDIES = {
     "digits_demo": "digits (scikit-learn), {real_training_images:.0f} labelled images",
-    "cifar10_tenth": "CIFAR-10 (JPEG q75), {real_training_images:.0f} labelled images",
+    "cifar10_fractions": "CIFAR-10 (JPEG q75), {real_training_images:.0f} labelled images",
 }
 
 
@@ -40,27 +40,49 @@ def study_table() -> str:
     ]
     for name, title in STUDIES.items():
         found = result(name)
-        if found is None:
-            continue
-        for model in set_names(found):
-            figures = figures_of(found, model)
-            mixed = f"mixed+classic ({model})"
-            if f"{mixed}_test_accuracy_percent" not in figures:  # a study of one set
-                mixed = "mixed+classic"
-            accuracies = " | ".join(
-                f"{figures[f'{arm}_test_accuracy_percent']:.2f} %" for arm in ("real", "real+classic", mixed)
-            )
-            gain = f"{figures['gain_points']:+.2f} ({figures['gain_low']:+.2f} to {figures['gain_high']:+.2f})"
-            made = f"{figures['synthetic_images']:.0f} by {model}, {figures['label_fidelity_percent']:.1f} % recognised"
-            row = f"| {title.format(**figures)} | {made} | {accuracies} | {gain}, {figures['seeds']:.0f} seeds "
-            lines.append(row + f"| {verdict_of(found, model)} |")
+        for part in [] if found is None else parts_of(found):
+            lines += [study_row(part, model, title) for model in set_names(part)]
     return "\n".join(lines)
+
+
+def parts_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """A study of several amounts of real images as one of each, in the order of its figures."""
+    keys = [match[0] for key in found["figures"] if (match := re.match(r"at_[0-9.]+_percent_", key))]
+    if not keys:
+        return [found]
+    return [
+        {
+            "figures": {"seeds": found["figures"]["seeds"], **without_prefix(found["figures"], prefix)},
+            "runs": without_prefix(found["runs"], prefix),
+        }
+        for prefix in dict.fromkeys(keys)
+    ]
+
+
+def without_prefix(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The values whose names begin so, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+
+
+def study_row(found: dict[str, Any], model: str, title: str) -> str:
+    """One synthetic set in a study."""
+    figures = figures_of(found, model)
+    mixed = f"mixed+classic ({model})"
+    if f"{mixed}_test_accuracy_percent" not in figures:  # a study of one set
+        mixed = "mixed+classic"
+    accuracies = " | ".join(
+        f"{figures[f'{arm}_test_accuracy_percent']:.2f} %" for arm in ("real", "real+classic", mixed)
+    )
+    gain = f"{figures['gain_points']:+.2f} ({figures['gain_low']:+.2f} to {figures['gain_high']:+.2f})"
+    made = f"{figures['synthetic_images']:.0f} by {model}, {figures['label_fidelity_percent']:.1f} % recognised"
+    row = f"| {title.format(**figures)} | {made} | {accuracies} | {gain}, {figures['seeds']:.0f} seeds "
+    return row + f"| {verdict_of(found, model)} |"
 
 
 def set_names(found: dict[str, Any]) -> list[str]:
     """The generators whose sets a study judged; the DDPM where it names none."""
     names = [key.removesuffix("_verdict") for key in found["runs"] if key.endswith("_verdict")]
-    return names or ["ddpm"]
+    return found["runs"].get("sets") or names or ["ddpm"]
 
 
 def figures_of(found: dict[str, Any], model: str) -> dict[str, float]:
