@@ -31,6 +31,7 @@ BOXES = """svg => {
     const box = (one) => { const b = one.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] };
     return [box(svg), [...svg.querySelectorAll("text")].map(box)];
 }"""
+LINE_BOXES = BOXES.replace('"text"', '"[id*=line2d] > path, [id*=line2d] use"')
 WORD_SIZE = """svg => Math.min(...[...svg.querySelectorAll("text")].map(
     (one) => parseFloat(getComputedStyle(one).fontSize) * Math.abs(one.getScreenCTM().a)))"""
 
@@ -149,7 +150,7 @@ def test_lines_of_plots_are_where_they_can_be_seen(browser: Browser, pages: dict
     with open_page(browser, width=DESKTOP) as page:
         goto(page, pages[name])
         for svg in page.locator("svg").all():
-            (left, top, right, low), lines = svg.evaluate(BOXES.replace('"text"', '"[id*=line2d] path"'))
+            (left, top, right, low), lines = svg.evaluate(LINE_BOXES)
             assert lines
             for box in lines:
                 assert left - 1 <= box[0] <= box[2] <= right + 1

@@ -1,16 +1,11 @@
-"""How a bench is run: cell by cell, in any order, in parts, in several processes, with failures, limits and deaths."""
+"""How a bench is run: cell by cell, in any order, in parts, within a time, with failures, each cell tested once."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import random
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,9 +32,7 @@ from tests.workflows.benches import (
     quick,
     regimes_of,
     rows,
-    without_seconds,
 )
-from tests.workflows.quick_processes import quick_context, run_bench
 
 TWO_ARMS = ("real", "mixed")
 
@@ -50,13 +43,6 @@ def network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         perceptron_in(patch)
         yield
-
-
-@pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets cells run side by side in processes that know the quick network and need not import anything."""
-    kinds = SimpleNamespace(get_context=lambda _: quick_context())
-    monkeypatch.setattr(workers_module, "multiprocessing", kinds)
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +300,7 @@ def test_without_any_time_nothing_is_trained_and_nothing_is_said(
 # --- in parts ---
 
 
-@pytest.mark.parametrize("parts", [("1/2", "2/2"), ("2/2", "1/2"), ("3/4", "1/4", "4/4", "2/4")])
+@pytest.mark.parametrize("parts", [("1/2", "2/2"), ("3/3", "1/3", "2/3")])
 def test_parts_of_a_bench_make_up_the_whole(whole: BenchConfig, tmp_path: Path, parts: tuple[str, ...]) -> None:
     config, done = elsewhere(whole, tmp_path / "out"), 0
     for part in parts:
@@ -339,95 +325,6 @@ def test_what_one_job_has_done_no_other_does(whole: BenchConfig, tmp_path: Path)
     assert bench(config).is_complete
     assert len(rows(config.out)) == 6
     assert report_of(config) == report_of(whole)
-
-
-# --- killed ---
-
-
-def test_killed_at_any_moment_and_run_again_it_comes_to_the_same(whole: BenchConfig, tmp_path: Path) -> None:
-    def prepared(name: str) -> tuple[BenchConfig, Path, Path]:
-        config = elsewhere(whole, tmp_path / name, jobs=1)
-        config.save(tmp_path / f"settings of {name}")
-        return config, tmp_path / f"settings of {name}" / "config.yaml", tmp_path / f"{name}.log"
-
-    undisturbed, settings, log = prepared("undisturbed")
-    assert run_bench(settings, log) == 0
-    expected, moments = report_of(undisturbed), log.read_text().splitlines()
-    assert {"half a row", "row", "step 2", "before study.json", "after report.json"} <= set(moments)
-    chosen = random.Random(9).sample(range(len(moments)), 10)
-    for number, deadly in enumerate(sorted(chosen)):
-        config, settings, log = prepared(f"killed {number}")
-        assert run_bench(settings, log, deadly) == -signal.SIGKILL, moments[deadly]
-        before = log.read_text().splitlines()
-        assert before == moments[: deadly + 1]
-        whole_rows = [row for row in _readable_rows(config.out) if "key" in row]
-        assert before.count("row") <= len(whole_rows) <= before.count("before row"), moments[deadly]
-        assert run_bench(settings, log) == 0, moments[deadly]
-        assert log.read_text().splitlines().count("row") == 6 - len(whole_rows), moments[deadly]
-        assert report_of(config) == expected, moments[deadly]
-
-
-def _readable_rows(folder: Path) -> list[dict[str, Any]]:
-    from synthaug.core.storage import read_json_lines
-
-    return read_json_lines(folder / "results.jsonl")
-
-
-# --- side by side ---
-
-
-@pytest.mark.usefixtures("quick_workers")
-def test_processes_come_to_what_one_process_comes_to(whole: BenchConfig, tmp_path: Path) -> None:
-    config = elsewhere(whole, tmp_path / "out", jobs=2)
-    assert bench(config).is_complete
-    together, alone = ({row["key"]: without_seconds(row) for row in rows(one.out)} for one in (config, whole))
-    assert together == alone
-    assert report_of(config) == report_of(whole)
-
-
-@pytest.mark.usefixtures("quick_workers")
-def test_a_process_that_dies_is_a_failed_cell_and_no_hang(
-    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = quick(synthetic, tmp_path / "out", seeds=2, arms=TWO_ARMS, jobs=2, steps=1_000_000)
-    killed = []
-
-    def kill_one(self: Any, cell: Cell, steps: int) -> None:
-        if steps and not killed:
-            victim = multiprocessing.active_children()[0]
-            assert victim.pid is not None
-            killed.append(victim.pid)
-            os.kill(victim.pid, signal.SIGKILL)
-
-    monkeypatch.setattr(run_module.Progress, "step", kill_one)
-    with pytest.raises(TrainingError, match=r"of 4 trainings failed .*its process was ended from outside"):
-        bench(config)
-    assert len(killed) == 1
-    assert 1 <= len(rows(config.out)) <= 2
-    assert all("ended from outside" in row["failed"] for row in rows(config.out))
-    assert plan_bench(config).missing_cells == 4
-
-
-@pytest.mark.usefixtures("quick_workers")
-def test_processes_end_with_an_interrupted_bench(
-    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = quick(synthetic, tmp_path / "out", seeds=2, arms=TWO_ARMS, jobs=2, steps=1_000_000)
-    alive = []
-
-    def interrupt(self: Any, cell: Cell, steps: int) -> None:
-        if steps:
-            alive.extend(multiprocessing.active_children())
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_module.Progress, "step", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        bench(config)
-    assert len(alive) == 2
-    for process in alive:
-        process.join(60)
-        assert not process.is_alive()
-    assert rows(config.out) == []
 
 
 # --- the test images ---

@@ -67,7 +67,7 @@ def make_sets(config: BenchConfig, splits: _Splits, deadline: float | None) -> d
         for wanted, folder in zip(_wanted(config), sets[name], strict=True):
             generator = _folder(config, wanted, fraction) / "generator"
             with one_at_a_time(generator):
-                _train(config, wanted, generator, fraction, parts, deadline)
+                _train(config, wanted, generator, fraction, parts, deadline, is_drawn=is_finished(folder))
                 if not is_finished(folder):
                     log(f"drawing {config.per_class} images of each class with {generator}")
                 _draw(config, generator, folder)
@@ -94,11 +94,15 @@ def _train(
     fraction: float | None,
     splits: Splits,
     deadline: float | None,
+    *,
+    is_drawn: bool,
 ) -> None:
     if (folder / CARD_NAME).is_file():
         card = read_card(folder)
         if card.split.train_fingerprint != splits.record.train_fingerprint:
             raise InputError(f"{folder} holds a generator trained on other images; choose another --generators")
+        if is_drawn and config.generator_images is None:
+            return
         if _is_as_asked(card.training, config.generator_images, folder):
             return
     result = train(_training(config, wanted, folder, fraction, deadline))

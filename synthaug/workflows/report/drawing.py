@@ -225,10 +225,13 @@ def _row_label(axes: Axes, row: int, entry: Entry) -> None:
 
 def _curve(figure: Figure, axes: Axes, line: Line, number: int, *, aside: float) -> None:
     """A curve, moved aside by so many points so that its intervals do not hide others."""
-    shade, moved = colour(number), axes.transData + ScaledTranslation(aside / _POINTS, 0, figure.dpi_scale_trans)
-    axes.plot(line.x, line.y, color=shade, ls=_style(number), marker=_marker(number), markersize=4, transform=moved)
+    shade = colour(number)
+    drawn = axes.plot(line.x, line.y, color=shade, ls=_style(number), marker=_marker(number), markersize=4)
     for x, (low, high) in zip(line.x, line.ends, strict=False):
-        axes.plot([x, x], [low, high], color=shade, linewidth=1, transform=moved)
+        drawn += axes.plot([x, x], [low, high], color=shade, linewidth=1)
+    moved = axes.transData + ScaledTranslation(aside / _POINTS, 0, figure.dpi_scale_trans)
+    for one in drawn:
+        one.set_transform(moved)  # afterwards, for the axes take no notice of what is drawn with another one
 
 
 def _make_logarithmic(axes: Axes) -> None:
