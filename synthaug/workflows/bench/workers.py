@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from synthaug.core.console import stderr
+from synthaug.core.errors import TrainingError
 from synthaug.workflows.bench.cells import Cell, CellInputs, OutOfTimeError, run_cell
 from synthaug.workflows.bench.results import CellFailure, CellResult
 
@@ -69,7 +70,11 @@ def run_together(
         on_step: Called now and then with a running cell and its steps.
         deadline: When running cells are given up, on the monotonic clock.
         may_begin: Asked before a cell is begun.
+
+    Raises:
+        TrainingError: If the processes do not begin.
     """
+    jobs = min(jobs, len(cells))
     context = multiprocessing.get_context("spawn")
     steps = context.RawArray("q", len(cells))
     with tempfile.TemporaryDirectory() as folder:
@@ -79,6 +84,7 @@ def run_together(
             waiting = iter(range(len(cells)))
             running: dict[Future[Outcome], int] = {}
             try:
+                _begin_all(pool, jobs)
                 _refill(pool, running, waiting, jobs, may_begin)
                 while running:
                     ended, _ = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
@@ -91,6 +97,20 @@ def run_together(
             except BaseException:
                 _end(pool)
                 raise
+            if pool._broken:
+                _kill(pool)
+
+
+def _begin_all(pool: ProcessPoolExecutor, jobs: int) -> None:
+    """Begins all processes at once: a pool notices the death of those only that it had when it last heard of one."""
+    try:
+        for future in [pool.submit(os.getpid) for _ in range(jobs)]:
+            future.result()
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "processes for side-by-side trainings did not begin; give fewer --jobs if memory is short, and let a script of "
+            'your own call bench() below `if __name__ == "__main__":`'
+        ) from error
 
 
 def _refill(
@@ -123,6 +143,12 @@ def _end(pool: ProcessPoolExecutor) -> None:
     for process in list((pool._processes or {}).values()):
         process.terminate()
     pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kills what a pool that has lost a process has only asked to end: a training would end, and its process wait."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 class _Worker:
