@@ -198,8 +198,8 @@ def test_names_may_be_given_one_by_one_or_between_commas(given: Any, tmp_path: P
         (("real", "mixed", "real"), "--arms: real is given twice"),
         (("all", "mixed"), "--arms: mixed is given twice"),
         (("mixed",), "needs a real-only arm to compare with"),
-        (("real", "synthetic"), "needs an arm to judge the sets by"),
-        (("real", "mixed+classic@0.5"), "needs an arm to judge the sets by"),
+        (("real", "synthetic"), "needs an arm to judge ddpm by"),
+        (("real", "mixed+classic@0.5"), "needs an arm to judge ddpm by"),
         (("real", "mixed", "mixed@0"), r"mixed@0: a share .* must lie in \(0, 1\], found 0"),
         (("real", "mixed", "mixed@1.5"), r"must lie in \(0, 1\], found 1.5"),
         (("real", "mixed", "mixed@0.5.5"), "must lie in"),
@@ -230,11 +230,18 @@ def test_names_may_be_given_one_by_one_or_between_commas(given: Any, tmp_path: P
         (("real", "mixed", {"name": "x", "labels": "wrong"}), "labels and pretrains need synthetic images"),
         (("real", "mixed", {"name": "x", "pretrains": True}), "labels and pretrains need synthetic images"),
         (("real", "mixed", {"name": "real"}), "--arms: real is given twice"),
+        (("real", "mixed", "mixed-together+classic"), "is for several sets, found 1"),
     ],
 )
 def test_arms_that_make_no_sense_are_refused(wanted: tuple[Any, ...], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         named(wanted)
+
+
+def test_every_set_needs_an_arm_that_decides() -> None:
+    table = {"name": "x", "sets": ["ddpm"], "synthetic_fraction": 0.5, "role": "mixed"}
+    with pytest.raises(InputError, match="needs an arm to judge acgan by"):
+        arms_of(("real", table), ("ddpm", "acgan"), synthetic_fraction=0.5)
 
 
 # --- what their batches hold ---

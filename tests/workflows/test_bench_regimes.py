@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from synthaug.classifiers.recipes import Recipe
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.data.sources import load_source
 from synthaug.data.splits import make_splits
@@ -18,7 +19,7 @@ from synthaug.shards.reader import read_set
 from synthaug.workflows.bench import BenchConfig, bench, plan_bench, read_summary
 from synthaug.workflows.bench import generators as generators_module
 from synthaug.workflows.bench.generators import made_sets
-from synthaug.workflows.bench.regimes import split_by_fractions
+from synthaug.workflows.bench.regimes import epochs_of, split_by_fractions
 from synthaug.workflows.bench.results import Results
 from synthaug.workflows.bench.summarise import summarise
 from tests.workflows.benches import listing, noise_set, perceptron_in, quick, results_of, rows, study_of
@@ -255,6 +256,12 @@ def test_a_recipe_in_epochs_takes_more_steps_with_more_real_images(tmp_path: Pat
     plan = plan_bench(config)
     counts = [sum(record_of(fraction).class_counts) for fraction in (0.05, 0.1, 0.2)]
     assert list(plan.regimes.values()) == [2 * (count // 4) for count in counts]
+
+
+@pytest.mark.parametrize(("accumulate", "epochs"), [("1", 10.0), ("4", 40.0), ("0:4,5:1", 13.75)])
+def test_real_images_are_seen_as_often_as_steps_and_batches_make_it(accumulate: str, epochs: float) -> None:
+    recipe = Recipe("test", "resnet20", 8, "sgd", 0.1, 0.0, steps=100, accumulate=accumulate)
+    assert epochs_of(recipe, 80) == pytest.approx(epochs)
 
 
 # --- equal real epochs ---

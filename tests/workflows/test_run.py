@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from synthaug.cli.run import _show
 from synthaug.core.errors import InputError, TrainingError
+from synthaug.workflows.bench.arms import Arm
 from synthaug.workflows.bench.statistics import MINIMUM_SEEDS
 from synthaug.workflows.bench.summary import ArmSummary, BenchSummary, RegimeSummary, SetResult
 from synthaug.workflows.run import deciding, plan_run, run, stages, whole
@@ -281,11 +282,14 @@ class Stages:
     def bench_and_report(self, config: Any) -> SimpleNamespace:
         self.calls.append(("report", config))
         write(config.out / "report.html")
-        sets = []
+        sets, arms = [], []
         for number, (where, verdict) in enumerate(zip(config.synthetic, self.verdicts, strict=False)):
-            gain = SimpleNamespace(difference=SimpleNamespace(mean=float(number)))
+            arm = Arm(name=f"mixed {number}")
+            # The one that validates better tests worse.
+            gain = SimpleNamespace(arm=arm.name, difference=SimpleNamespace(mean=-float(number)))
             sets.append(SetResult.model_construct(verdict=verdict, where=where, gain=gain))
-        summary = BenchSummary.model_construct(regimes=[RegimeSummary.model_construct(sets=sets)])
+            arms.append(ArmSummary.model_construct(arm=arm, validation_accuracy=float(number)))
+        summary = BenchSummary.model_construct(regimes=[RegimeSummary.model_construct(sets=sets, arms=arms)])
         return SimpleNamespace(sentence="The verdict.", report=config.out / "report.html", summary=summary)
 
 
@@ -380,7 +384,7 @@ class TestRun:
             (("hurts", "inconclusive"), None),
         ],
     )
-    def test_the_set_to_use_is_the_one_that_helps_most(
+    def test_the_set_to_use_helps_and_validates_best(
         self, verdicts: tuple[str, str], expected: str | None, stubs: Stages, tmp_path: Path
     ) -> None:
         stubs.verdicts = verdicts

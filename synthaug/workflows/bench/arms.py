@@ -145,24 +145,29 @@ def arms_of(
     for entry in wanted:
         entries.extend(ARMS.names() if entry == "all" else [entry])
     entries += [f"mixed+classic@{share:g}" for share in sweep if share != synthetic_fraction]
-    arms = [arm for entry in entries for arm in _arms(entry, sets, synthetic_fraction)]
+    is_all = "all" in wanted
+    arms = [arm for entry in entries for arm in _arms(entry, sets, synthetic_fraction, is_one_of_all=is_all)]
     names = [arm.name for arm in arms]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"--arms: {name} is given twice; give each arm once, and tables names of their own")
     if not any(arm.role == "real" for arm in arms):
         raise InputError("--arms needs a real-only arm to compare with: real, real+classic or real+strong")
-    if not any(arm.role == "mixed" for arm in arms):
-        raise InputError("--arms needs an arm to judge the sets by: mixed, mixed+classic or mixed+strong")
+    for name in sets:
+        if not deciding_arms(arms, name):
+            raise InputError(f"--arms needs an arm to judge {name} by: mixed, mixed+classic or mixed+strong")
     return tuple(sorted(arms, key=lambda arm: bool(arm.sets)))
 
 
-def _arms(entry: str | Mapping[str, Any], sets: Sequence[str], share: float) -> list[Arm]:
+def _arms(entry: str | Mapping[str, Any], sets: Sequence[str], share: float, *, is_one_of_all: bool) -> list[Arm]:
     if not isinstance(entry, str):
         return [_described(entry, sets)]
     match = _WITH_SHARE.match(entry)
     if match is None:
-        return ARMS.get(entry)(share, sets)
+        made = ARMS.get(entry)(share, sets)
+        if not made and not is_one_of_all:
+            raise InputError(f"--arms {entry} is for several sets, found {len(sets)}")
+        return made
     other = _share(entry, match["share"])
     made, half = (ARMS.get(match["name"])(one, sets) for one in (other, other / 2))
     if made == half:

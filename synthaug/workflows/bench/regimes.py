@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthaug.classifiers.recipes import Recipe
+from synthaug.classifiers.recipes import Recipe, accumulation, factor_at
 from synthaug.core.errors import InputError
 from synthaug.data.sources import Source
 from synthaug.data.splits import Splits
@@ -55,7 +55,19 @@ class Regime:
     @property
     def real_epochs(self) -> float:
         """How often real-only arms see each real image."""
-        return (self.recipe.steps or 0) * self.recipe.batch_size / len(self.splits.train)
+        return epochs_of(self.recipe, len(self.splits.train))
+
+
+def epochs_of(recipe: Recipe, images: int) -> float:
+    """Passes through so many images that the steps of a recipe come to."""
+    factors, batches = accumulation(recipe.accumulate), images / recipe.batch_size
+    left, epoch = float(recipe.steps or 0), 0
+    while left > 0:
+        steps = batches / factor_at(factors, epoch)
+        if left < steps or len(factors) == 1:
+            return epoch + left / steps
+        left, epoch = left - steps, epoch + 1
+    return float(epoch)
 
 
 def split_by_fractions(config: BenchConfig, source: Source) -> dict[str, tuple[float | None, Splits]]:

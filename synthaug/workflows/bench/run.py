@@ -23,7 +23,7 @@ from synthaug.workflows.bench.regimes import check_given, checked_arms, split_by
 from synthaug.workflows.bench.results import CellFailure, Results, append_row, read_results, results_file
 from synthaug.workflows.bench.sets import SyntheticSet, set_names
 from synthaug.workflows.bench.settings import BenchConfig
-from synthaug.workflows.bench.study import Study, check_bench_folder
+from synthaug.workflows.bench.study import Study, check_bench_folder, has_second_view
 from synthaug.workflows.bench.summarise import refresh_summary
 from synthaug.workflows.bench.summary import BenchSummary
 from synthaug.workflows.bench.workers import Outcome, attempt, run_together
@@ -99,7 +99,7 @@ def _plan_of_generators(
     names = set_names([*(one.name for one in given), *kinds], [*(one.where for one in given), *kinds])
     arms = checked_arms(config, names)
     recipe = config.resolved_recipe()
-    again = [arm for arm in arms if arm.role in ("real", "mixed")] if config.equal_epochs else []
+    again = [arm for arm in arms if has_second_view(arm, config)] if config.equal_epochs else []
     cells = len(splits) * config.seeds * (len(arms) + len(again))
     return BenchPlan(
         arms=tuple(arm.name for arm in arms),

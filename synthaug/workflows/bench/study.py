@@ -101,16 +101,17 @@ def check_bench_folder(out: Path) -> None:
     check_folder(out, marker=GENERATORS_NAME if has_generators else STUDY_NAME, kind="bench")
 
 
+def has_second_view(arm: Arm, config: BenchConfig) -> bool:
+    """Whether an arm is trained again in the second view, whose steps suit the usual synthetic share only."""
+    is_mixed = arm.role == "mixed" and arm.synthetic_fraction == config.synthetic_fraction
+    return is_mixed or arm.role == "real"
+
+
 def _conditions(config: BenchConfig, regime: Regime) -> list[tuple[View, Arm]]:
-    """What is trained with every seed; the steps of the second view suit arms with the usual synthetic share only."""
-
-    def has_share(arm: Arm) -> bool:
-        return arm.synthetic_fraction == config.synthetic_fraction
-
+    """What is trained with every seed."""
     conditions: list[tuple[View, Arm]] = [("equal steps", arm) for arm in regime.arms]
     if regime.longer is not None:
-        again = [arm for arm in regime.arms if arm.role == "real" or (arm.role == "mixed" and has_share(arm))]
-        conditions += [("equal real epochs", arm) for arm in again]
+        conditions += [("equal real epochs", arm) for arm in regime.arms if has_second_view(arm, config)]
     return conditions
 
 

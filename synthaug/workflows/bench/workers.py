@@ -108,8 +108,8 @@ def _begin_all(pool: ProcessPoolExecutor, jobs: int) -> None:
             future.result()
     except BrokenProcessPool as error:
         raise TrainingError(
-            "processes for side-by-side trainings did not begin; give fewer --jobs if memory is short, and let a script of "
-            'your own call bench() below `if __name__ == "__main__":`'
+            "processes for side-by-side trainings did not begin; give fewer --jobs if memory is short, and in a script "
+            'of your own call bench() below `if __name__ == "__main__":`'
         ) from error
 
 
