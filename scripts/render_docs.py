@@ -168,6 +168,7 @@ SPEEDS = (
         "memory_vs_resident_unmirrored_ratio",
     ),
     ("mixed and augmented batches, streamed, vs webdataset", "bench_loader", "streaming_vs_webdataset_ratio"),
+    ("trainings of a bench side by side vs one after another (digits)", "bench_bench", "together_vs_serial_ratio"),
     ("time of an epoch, half synthetic vs all real (overhead of mixing)", "bench_loader", "mixing_overhead_ratio"),
     ("time of an epoch, 8 synthetic sets vs one (overhead)", "bench_loader", "sources_8_vs_1_ratio"),
     ("writing shards vs webdataset's `ShardWriter` with Pillow", "bench_shards", "write_vs_webdataset_ratio"),
