@@ -301,7 +301,7 @@ def test_batches_differ_in_nothing_but_what_the_arm_says(trainings: dict[tuple[s
         ({"synthetic_fraction": float("nan")}, r"--synthetic-fraction must lie in \(0, 1\], found nan"),
         ({"synthetic_fractions": (0.25, 0.0)}, r"--synthetic-fractions must lie in \(0, 1\], found 0.0"),
         ({"synthetic_fraction": 0.001}, "a synthetic fraction of 0.001 is less than one of the .* images of an epoch"),
-        ({"arms": ("real",)}, "--arms needs an arm to judge the sets by"),
+        ({"arms": ("real",)}, "--arms needs an arm to judge test by"),
         ({"equal_epochs": True, "synthetic_fraction": 1.0}, "--equal-epochs needs real images in mixed batches"),
         ({"cells": "0/2"}, "--cells takes a share K/N with K from 1 to N, such as 3/16; found 0/2"),
         ({"cells": "3/2"}, "--cells takes a share .* found 3/2"),
