@@ -147,3 +147,14 @@ def test_a_job_is_not_blamed_for_what_another_could_not_do(
             bench(config.model_copy(update={"cells": "2/2"}))
     half = bench(config.model_copy(update={"cells": "1/2"}))
     assert (half.done, len(half.failed)) == (1, 1)
+
+
+def test_what_could_be_found_is_said_before_it_is_looked_for(
+    synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = quick(synthetic, tmp_path / "out", arms=("real", "mixed"), seeds=2)
+    [power] = plan_bench(config).power.values()
+    bench(config)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"2 seeds find a true gain of {power.detectable:.1f} points in 80 of 100 benches" in said
+    assert "a guess from the number of test images" in said

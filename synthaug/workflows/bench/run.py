@@ -18,7 +18,7 @@ from synthaug.workflows.bench.cells import Cell
 from synthaug.workflows.bench.generators import check_generators, is_finished, made_sets, make_sets
 from synthaug.workflows.bench.live import Progress, live
 from synthaug.workflows.bench.pictures import pictures_folder, write_pictures
-from synthaug.workflows.bench.power import Power, foreseen, presumed
+from synthaug.workflows.bench.power import Power, foreseen, in_words, presumed
 from synthaug.workflows.bench.regimes import check_given, checked_arms, split_by_fractions
 from synthaug.workflows.bench.results import CellFailure, Results, append_row, read_results, results_file
 from synthaug.workflows.bench.sets import SyntheticSet, set_names
@@ -174,6 +174,8 @@ def _run_missing(study: Study, config: BenchConfig, deadline: float | None) -> N
     )
     if not missing:
         return
+    for regime in study.record.regimes:
+        log(in_words(regime.name, foreseen(regime, results.done, config.seeds)))
     file, progress = results_file(config.out, *config.share()), Progress(missing, results.done, jobs)
 
     def end(cell: Cell, outcome: Outcome) -> None:
