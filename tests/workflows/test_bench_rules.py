@@ -132,6 +132,8 @@ def test_seeds_that_are_added_when_results_can_be_seen_are_told_of(synthetic: Pa
     assert first.extensions == bench(quick(synthetic, tmp_path / "out", arms=arms, seeds=1)).extensions == []
     more = bench(quick(synthetic, tmp_path / "out", arms=arms, seeds=2))
     assert [(one.done, one.seeds, one.arms) for one in more.extensions] == [(2, 1, 2)]
+    planned = bench(quick(synthetic, tmp_path / "out", arms=arms, seeds=3), was_planned=True)
+    assert planned.extensions == more.extensions
 
 
 def test_a_job_is_not_blamed_for_what_another_could_not_do(

@@ -235,6 +235,7 @@ class Stages:
     verdicts: tuple[str, ...] = ("inconclusive", "inconclusive")
     now: float = 0.0
     done: set[tuple[str, int]] = field(default_factory=set)
+    was_planned: list[bool] = field(default_factory=list)
 
     def names(self) -> list[str]:
         return [name for name, _ in self.calls]
@@ -262,8 +263,9 @@ class Stages:
         write(Path(config.out) / "manifest.json")
         return SimpleNamespace(images=150, of=200)
 
-    def bench(self, config: Any) -> BenchSummary:
+    def bench(self, config: Any, *, was_planned: bool = False) -> BenchSummary:
         self.call("bench", config, 0.0)
+        self.was_planned.append(was_planned)
         arms = [arm for arm in config.arms if not arm.startswith(("mixed", "synthetic"))]
         arms += [f"{arm} ({one})" for arm in config.arms if arm not in arms for one in config.synthetic]
         deadline = self.now + config.max_time
@@ -406,6 +408,16 @@ class TestRun:
         assert extended is not None
         assert extended.covered is not None
         assert extended.covered.seeds >= MINIMUM_SEEDS
+
+    def test_only_a_run_that_goes_on_from_a_verdict_could_have_been_swayed_by_it(
+        self, stubs: Stages, tmp_path: Path
+    ) -> None:
+        run(config_of(tmp_path / "run"))
+        assert set(stubs.was_planned) == {True}
+        stubs.was_planned.clear()
+        run(config_of(tmp_path / "run", budget="1h"))
+        assert stubs.was_planned[0] is False
+        assert set(stubs.was_planned[1:]) <= {True}
 
     def test_the_same_command_again_does_nothing_but_tells_the_same(self, stubs: Stages, tmp_path: Path) -> None:
         first = run(config_of(tmp_path / "run"))

@@ -112,11 +112,16 @@ def _plan_of_generators(
     )
 
 
-def bench(config: BenchConfig) -> BenchSummary:
+def bench(config: BenchConfig, *, was_planned: bool = False) -> BenchSummary:
     """Measures the test accuracy gained by mixing synthetic sets into training, over real-only training.
 
     Every cell is one arm with one seed and one number of real images; all with the same number of real images take the
     same steps. Finished cells are kept in results.jsonl, so that the same settings go on from there.
+
+    Args:
+        config: The settings.
+        was_planned: Whether it was settled, before there were results, that the bench would get these seeds and arms;
+            else the report says that results could have had a say in it.
 
     Returns:
         What is known now: everything, unless `max_time` or `cells` left some to other runs.
@@ -133,7 +138,8 @@ def bench(config: BenchConfig) -> BenchSummary:
     if unmade := _unmade(made_sets(config, splits)):
         _plan_of_generators(config, splits, given, unmade)  # not after an hour of training them
         check_bench_folder(config.out)
-    study = Study.of(config, splits, given, make_sets(config, splits, deadline))
+    sets = make_sets(config, splits, deadline)
+    study = Study.of(config, splits, given, sets, was_planned=was_planned)
     study.record.write(config.out)
     config.lasting().save(config.out)
     for number, regime in enumerate(study.regimes):

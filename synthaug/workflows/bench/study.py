@@ -46,6 +46,8 @@ class Study:
         splits: dict[str, tuple[float | None, Splits]],
         given: list[SyntheticSet],
         made: dict[str, list[Path]],
+        *,
+        was_planned: bool = False,
     ) -> Study:
         """Opens and checks everything, so that a bench that has begun finds nothing amiss.
 
@@ -54,6 +56,7 @@ class Study:
             splits: The splits of every regime by its name.
             given: Sets for every regime, which have been checked.
             made: Sets that were made for a regime, by its name.
+            was_planned: Whether it was settled before there were results that it would be extended to this.
 
         Raises:
             InputError: For impossible settings, a leaking or foreign set, or a folder with another bench.
@@ -79,7 +82,8 @@ class Study:
         for cell in cells[: len(cells) // config.seeds]:
             data = inputs.datamodule(cell)  # refuses now what could not be mixed later
         config.warn_of_preparation(pretrained, data.preparation)
-        return cls(inputs, regimes, _once(cells), _record(config, regimes, cells, _settings(config, inputs, first)))
+        settings = _settings(config, inputs, first)
+        return cls(inputs, regimes, _once(cells), _record(config, regimes, cells, settings, was_planned=was_planned))
 
 
 def _once(cells: list[Cell]) -> list[Cell]:
@@ -135,13 +139,17 @@ def _settings(config: BenchConfig, inputs: CellInputs, regime: Regime) -> dict[s
     }
 
 
-def _record(config: BenchConfig, regimes: list[Regime], cells: list[Cell], settings: dict[str, Any]) -> StudyRecord:
+def _record(
+    config: BenchConfig, regimes: list[Regime], cells: list[Cell], settings: dict[str, Any], *, was_planned: bool
+) -> StudyRecord:
     check_bench_folder(config.out)
     here, extensions = environment(), []
     if (config.out / STUDY_NAME).is_file():
         before = read_study(config.out)
         check_same_settings(before.settings, settings, f"the bench in {config.out}")
-        here, extensions = before.environment, [*before.extensions, *_extension(config, before, cells)]
+        here, extensions = before.environment, list(before.extensions)
+        if not was_planned:
+            extensions += _extension(config, before, cells)
     return StudyRecord(
         source=regimes[0].splits.record.source,
         class_names=list(regimes[0].splits.train.class_names),

@@ -197,7 +197,9 @@ def _cover(config: RunConfig, ledger: Ledger, decisions: Decisions, sets: list[P
     log(f"{target.seeds} paired seeds of {', '.join(target.arms)}")
     already = read_summary(out).done if (out / SUMMARY_NAME).is_file() else 0
     began, left = time.monotonic(), ledger.left() - reserve_of(ledger.record.budget)
-    summary = bench(bench_config(config, decisions, sets, target, max_time=max(1.0, left)))
+    settings = bench_config(config, decisions, sets, target, max_time=max(1.0, left))
+    # Time decides how far this run goes on; a run that goes on from a verdict was started by somebody who knows it.
+    summary = bench(settings, was_planned=ledger.record.result is None)
     seconds, done = time.monotonic() - began, summary.done - already
     whole = whole_seeds(summary, target, config.seed)
     covered = target.model_copy(update={"seeds": whole})
