@@ -237,6 +237,7 @@ def test_adding_a_fraction_keeps_the_cells_of_the_others(tmp_path: Path) -> None
     assert plan_bench(more).missing_cells == 4
     summary = bench(more)
     assert [regime.name for regime in summary.regimes] == ["2 %", "5 %", "10 %"]
+    assert summary.extensions == []  # each has a verdict of its own
     assert len(rows(config.out)) == 6
     [again] = bench(config).regimes
     assert (again.arms, again.gains) == (summary.regimes[1].arms, summary.regimes[1].gains)

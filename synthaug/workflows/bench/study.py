@@ -162,8 +162,12 @@ def _record(
 
 
 def _extension(config: BenchConfig, before: StudyRecord, cells: list[Cell]) -> list[Extension]:
-    """That this bench has trainings which one with results did not have; nothing if it has none."""
-    if {cell.key for cell in cells} <= {cell.key for cell in before.cells}:
+    """That this bench has trainings which one with results did not have; nothing if it has none.
+
+    Other numbers of real images have verdicts of their own.
+    """
+    known = {regime.name: {cell.key for cell in regime.cells} for regime in before.regimes}
+    if all(cell.key in known.get(cell.regime.name, {cell.key}) for cell in cells):
         return []
     done = len(read_results(config.out, before.cells).done)
     arms = {arm.name for regime in before.regimes for arm in regime.arms}
