@@ -6,6 +6,10 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
+#: Longer cells may break; shorter ones are numbers and intervals, which stay whole.
+_SHORT = 26
+#: Tables of more columns may be set smaller.
+_WIDE = 8
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --dim: #5f6368; --paper: #ffffff; --line: #d9dce0; --box: #f4f6f8 }
 @media (prefers-color-scheme: dark) {
@@ -59,10 +63,18 @@ def document(title: str, body: str, *, style: str = "") -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain words, the first row its header; too wide for the page, it scrolls on its own."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    """A table of plain words, the first row its header; too wide for the page, it scrolls on its own.
+
+    Styles may tell apart cells that are `long`, and tables that are `wide`.
+    """
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
+    kind = "scroll wide" if len(rows[0]) > _WIDE else "scroll"
+    return f'<div class="{kind}" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(words: str) -> str:
+    return f"<td>{escape(words)}</td>" if len(words) <= _SHORT else f'<td class="long">{escape(words)}</td>'
 
 
 def picture(png: bytes, words: str) -> str:

@@ -188,4 +188,5 @@ def test_links_lead_to_the_parts(browser: Browser, pages: dict[str, Path]) -> No
     with open_page(browser, width=DESKTOP) as page:
         goto(page, pages["crowded"])
         page.get_by_role("link", name="100 %").click()
-        page.wait_for_function("document.querySelector(':target').textContent.startsWith('With 100 %')")
+        page.wait_for_function("document.querySelector(':target') !== null")
+        assert str(page.locator(":target").text_content()).startswith("With 100 %")

@@ -37,6 +37,7 @@ from tests.conftest import plan_of, write_shard_set
 from tests.workflows.perceptron import Hidden
 
 DIGITS = tuple("0123456789")
+TWO_ARMS = ("real", "mixed")
 #: The arms that most tests make do with.
 THREE_ARMS = ("real", "real+classic", "mixed+classic")
 
@@ -73,6 +74,11 @@ def regimes_of(config: BenchConfig) -> list[Regime]:
     """The regimes of a bench, open and checked."""
     splits = split_by_fractions(config, load_source(config.data))
     return open_regimes(config, splits, check_given(config, splits), {})
+
+
+def elsewhere(config: BenchConfig, out: Path, **changes: Any) -> BenchConfig:
+    """The same bench in another folder, or otherwise changed."""
+    return config.model_copy(update={"out": out, **changes})
 
 
 def write_images_as_set(folder: Path, pixels_by_class: list[Tensor], split: SplitRecord, **others: Any) -> Path:

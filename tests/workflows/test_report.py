@@ -12,8 +12,9 @@ from synthaug.cli.main import build_app
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.workflows.bench import BenchConfig, plan_bench
 from synthaug.workflows.bench.arms import DEFAULT_ARMS
+from synthaug.workflows.bench.record import Extension
 from synthaug.workflows.bench.sentence import verdict_sentence
-from synthaug.workflows.bench.summary import BenchSummary, EqualEpochs, Extension, FailedCell
+from synthaug.workflows.bench.summary import BenchSummary, EqualEpochs, FailedCell
 from synthaug.workflows.bench.worth import Worth
 from synthaug.workflows.curate.named import NamedFilter, check_classes
 from synthaug.workflows.report import bench_and_report, report

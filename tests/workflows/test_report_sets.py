@@ -16,8 +16,8 @@ from synthaug.cli.main import build_app
 from synthaug.cli.verb import to_json
 from synthaug.core.errors import InputError
 from synthaug.workflows.bench import BenchConfig
-from synthaug.workflows.bench.record import RegimeRecord, SetRecord, StudyRecord
-from synthaug.workflows.bench.summary import BenchSummary, FailedCell, SetFacts
+from synthaug.workflows.bench.record import RegimeRecord, SetFacts, SetRecord, StudyRecord
+from synthaug.workflows.bench.summary import BenchSummary, FailedCell
 from synthaug.workflows.bench.worth import Worth
 from synthaug.workflows.report import figures, report
 from synthaug.workflows.report.drawing import shortened

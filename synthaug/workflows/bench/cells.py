@@ -170,18 +170,7 @@ def run_cell(
     regime, recipe = cell.regime, cell.regime.recipe_of(cell.view)
     with computing_threads(inputs.config.threads):
         datamodule = inputs.datamodule(cell)
-        network, pretrained = inputs.config.new_network(recipe, regime.splits, cell.seed, inputs.pretrained)
-        with tempfile.TemporaryDirectory() as scratch:
-            trained = train_classifier(
-                network,
-                datamodule,
-                recipe,
-                runtime=inputs.runtime,
-                root=Path(scratch),
-                on_step=on_step,
-                pretrained=pretrained,
-                max_time=max_time,
-            )
+        trained = _train(inputs, cell, datamodule, on_step, max_time)
         if trained.steps != recipe.steps:
             if max_time is not None and time.monotonic() - started >= max_time:
                 raise OutOfTimeError
@@ -203,6 +192,28 @@ def run_cell(
         curve=trained.curve,
         seconds=round(seconds, 2),
     )
+
+
+def _train(
+    inputs: CellInputs,
+    cell: Cell,
+    datamodule: MixedDataModule,
+    on_step: Callable[[int], None],
+    max_time: float | None,
+) -> TrainedClassifier:
+    regime, recipe = cell.regime, cell.regime.recipe_of(cell.view)
+    network, pretrained = inputs.config.new_network(recipe, regime.splits, cell.seed, inputs.pretrained)
+    with tempfile.TemporaryDirectory() as scratch:
+        return train_classifier(
+            network,
+            datamodule,
+            recipe,
+            runtime=inputs.runtime,
+            root=Path(scratch),
+            on_step=on_step,
+            pretrained=pretrained,
+            max_time=max_time,
+        )
 
 
 def _judge(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 from typing import Self
 
 import torch
@@ -129,7 +129,4 @@ def _compared(pair: Pair, differences: list[float], adjusted: float) -> Comparis
 
 def deviation_of(values: Sequence[float]) -> float | None:
     """Sample standard deviation; None of fewer than two values, or of values that do not vary."""
-    if len(values) < 2 or all(one == other for one, other in itertools.pairwise(values)):
-        return None
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return (stdev(values) or None) if len(values) > 1 else None

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from synthaug.core.console import log, stderr
+from synthaug.core.durations import duration
 from synthaug.workflows.bench.cells import Cell
 from synthaug.workflows.bench.results import CellResult
 from synthaug.workflows.bench.workers import Outcome
@@ -94,13 +95,13 @@ class Progress:
         if not isinstance(outcome, CellResult):
             return f"failed ({outcome.failed})"
         left = self.seconds_to_go()
-        to_go = "" if left is None else f"; about {_duration(left)} to go"
+        to_go = "" if left is None else f"; about {duration(left)} to go"
         return f"{_validated(outcome)} of the validation images right, {outcome.seconds:.0f} s{to_go}"
 
     def _caption(self) -> str:
         left = self.seconds_to_go()
-        passed = _duration(time.monotonic() - self._started)
-        eta = "" if left is None else f", about {_duration(left)} to go"
+        passed = duration(time.monotonic() - self._started)
+        eta = "" if left is None else f", about {duration(left)} to go"
         return f"{self._ended} of {len(self._cells)} trainings, {passed}{eta}; validation accuracy"
 
 
@@ -121,9 +122,3 @@ def _title(cell: Cell) -> str:
 
 def _validated(result: CellResult) -> str:
     return f"{result.validation_accuracy:.1%}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.storage import write_json
 from synthaug.workflows.bench.arms import Arm
-from synthaug.workflows.bench.summary import Extension, SetFacts
 from synthaug.workflows.cost import SamplingCost
 
 STUDY_NAME = "study.json"
@@ -21,6 +20,44 @@ View = Literal["equal steps", "equal real epochs"]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SetFacts(_Frozen):
+    """What is known of a synthetic set without any measurement.
+
+    Attributes:
+        name: What the bench calls it.
+        where: Its folder or URL.
+        images: Images in it.
+        per_class: Images of each class in it.
+        is_curated: Whether some were chosen among more.
+        images_seen: Images that were shown to its generator.
+        fingerprint: Of its pixels and labels.
+    """
+
+    name: str
+    where: str
+    images: int
+    per_class: tuple[int, ...]
+    is_curated: bool
+    images_seen: int
+    fingerprint: str
+
+
+class Extension(_Frozen):
+    """Seeds or arms were added after results were there.
+
+    Intervals are those of a bench of this size only if the results had no say in it.
+
+    Attributes:
+        done: Trainings that were done.
+        seeds: Seeds then.
+        arms: Arms then.
+    """
+
+    done: int
+    seeds: int
+    arms: int
 
 
 class SetRecord(SetFacts):

@@ -14,12 +14,11 @@ from synthaug.data.splits import Splits
 from synthaug.workflows.bench.arms import Arm
 from synthaug.workflows.bench.cells import Cell, CellInputs
 from synthaug.workflows.bench.generators import GENERATORS_NAME
-from synthaug.workflows.bench.record import STUDY_NAME, RegimeRecord, StudyRecord, View, read_study
+from synthaug.workflows.bench.record import STUDY_NAME, Extension, RegimeRecord, StudyRecord, View, read_study
 from synthaug.workflows.bench.regimes import Regime, open_regimes
 from synthaug.workflows.bench.results import read_results
 from synthaug.workflows.bench.sets import SyntheticSet
 from synthaug.workflows.bench.settings import BenchConfig
-from synthaug.workflows.bench.summary import Extension
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from synthaug.workflows.bench.arms import baseline_arms, deciding_arms, judging_
 from synthaug.workflows.bench.comparing import Pair, Table, compare
 from synthaug.workflows.bench.costs import costs_of
 from synthaug.workflows.bench.quality import Quality
-from synthaug.workflows.bench.record import RegimeRecord, StudyRecord, read_study
+from synthaug.workflows.bench.record import RegimeRecord, SetFacts, StudyRecord, read_study
 from synthaug.workflows.bench.results import CellResult, Results, read_results
 from synthaug.workflows.bench.statistics import estimate
 from synthaug.workflows.bench.summary import (
@@ -22,7 +22,6 @@ from synthaug.workflows.bench.summary import (
     EqualEpochs,
     FailedCell,
     RegimeSummary,
-    SetFacts,
     SetResult,
 )
 from synthaug.workflows.bench.worth import RealPoint, Worth, class_gains, extra_real_images

@@ -12,6 +12,7 @@ from synthaug.core.errors import InputError
 from synthaug.core.storage import write_json
 from synthaug.workflows.bench.arms import Arm
 from synthaug.workflows.bench.quality import Quality
+from synthaug.workflows.bench.record import Extension, SetFacts
 from synthaug.workflows.bench.statistics import Estimate, Interval, VerdictName
 from synthaug.workflows.bench.worth import ClassGain, Worth
 
@@ -95,28 +96,6 @@ class Comparison(_Frozen):
         return f"{self.arm} − {self.baseline}"
 
 
-class SetFacts(_Frozen):
-    """What is known of a synthetic set without any measurement.
-
-    Attributes:
-        name: What the bench calls it.
-        where: Its folder or URL.
-        images: Images in it.
-        per_class: Images of each class in it.
-        is_curated: Whether some were chosen among more.
-        images_seen: Images that were shown to its generator.
-        fingerprint: Of its pixels and labels.
-    """
-
-    name: str
-    where: str
-    images: int
-    per_class: tuple[int, ...]
-    is_curated: bool
-    images_seen: int
-    fingerprint: str
-
-
 class SetResult(SetFacts):
     """What the bench found of one synthetic set, with one number of real images.
 
@@ -169,22 +148,6 @@ class FailedCell(_Frozen):
     arm: str
     seed: int
     reason: str
-
-
-class Extension(_Frozen):
-    """Seeds or arms were added after results were there.
-
-    Intervals are those of a bench of this size only if the results had no say in it.
-
-    Attributes:
-        done: Trainings that were done.
-        seeds: Seeds then.
-        arms: Arms then.
-    """
-
-    done: int
-    seeds: int
-    arms: int
 
 
 class Control(_Frozen):

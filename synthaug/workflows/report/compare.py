@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthaug.core.durations import duration
 from synthaug.core.errors import InputError
 from synthaug.core.storage import write_text
 from synthaug.workflows.bench.costs import BenchCosts, read_costs
@@ -39,7 +40,8 @@ class ComparedSet:
         mixed_accuracy: Its mean test accuracy.
         gain: Of the paired difference, in points, with its intervals.
         verdict: What follows from it.
-        seconds_per_point: Of generator, sampling and training; None if nothing was gained, or it is not known.
+        seconds_per_point: Of generator, sampling and training; None if no gain was shown.
+        is_cost_known: Whether all of these were recorded; else it is at least so much.
         is_complete: Whether the bench is finished.
     """
 
@@ -55,6 +57,7 @@ class ComparedSet:
     gain: Comparison
     verdict: VerdictName
     seconds_per_point: float | None
+    is_cost_known: bool
     is_complete: bool
 
 
@@ -81,7 +84,7 @@ class ComparedBenches:
         header = ["bench", "data", "real images per class", "set", "baseline, %", "mixed, %", "gain, points"]
         rows = [[*header, "95 % interval", "beyond these test images", "reads as", "per point"]]
         for row in self.rows:
-            per_point = NOTHING if row.seconds_per_point is None else words.seconds(row.seconds_per_point)
+            per_point = _per_point(row)
             rows.append(
                 [
                     row.run if row.is_complete else f"{row.run} (unfinished)",
@@ -105,7 +108,7 @@ class ComparedBenches:
         for row in self.rows:
             accuracies = [f"{row.baseline_accuracy:.2f}", f"{row.mixed_accuracy:.2f}"]
             facts = [row.run, row.data, words.count(row.images_per_class), row.set, *accuracies]
-            per_point = NOTHING if row.seconds_per_point is None else words.seconds(row.seconds_per_point)
+            per_point = _per_point(row)
             rows.append([*facts, words.estimate(row.gain.difference), row.verdict, per_point])
         return rows
 
@@ -174,10 +177,16 @@ def _blocks(result: ComparedBenches, folders: Sequence[Path], reported: Sequence
 def _verdict(name: str, row: ComparedSet) -> Verdict:
     details = f"{row.baseline_accuracy:.2f} % to {row.mixed_accuracy:.2f} %"
     if row.seconds_per_point is not None:
-        details += f"; {words.seconds(row.seconds_per_point)} per point gained"
+        details += f"; {_per_point(row)} per point gained"
     if not row.is_complete:
         details += "; unfinished"
     return Verdict(f"{name}: {row.verdict}, {words.estimate(row.gain.difference)}", row.verdict, details)
+
+
+def _per_point(row: ComparedSet) -> str:
+    if row.seconds_per_point is None:
+        return NOTHING
+    return ("" if row.is_cost_known else "at least ") + duration(row.seconds_per_point)
 
 
 def _called(row: ComparedSet, rows: Sequence[ComparedSet]) -> str:
@@ -208,6 +217,7 @@ def _row(run: str, summary: BenchSummary, costs: BenchCosts, regime: RegimeSumma
         gain=one.gain,
         verdict=one.verdict,
         seconds_per_point=None if took is None else took.break_even.seconds_per_point,
+        is_cost_known=took is not None and took.sampling is not None,
         is_complete=summary.is_complete,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synthaug.core.durations import duration
 from synthaug.core.errors import InputError
 from synthaug.workflows.bench.costs import BenchCosts
 from synthaug.workflows.bench.pictures import REAL_PICTURE, picture_names, pictures_folder
@@ -64,7 +65,7 @@ def content(
         Heading("To repeat it", anchor="settings"),
         Code(command),
         Table([["setting", "value"], *setting_rows(summary.settings)]),
-        Paragraph(f"All trainings one after another: {words.seconds(costs.seconds)}.", "note"),
+        Paragraph(f"All trainings one after another: {duration(costs.seconds)}.", "note"),
         Heading("Environment"),
         Table([["what", "which"], *setting_rows(summary.environment)]),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from synthaug.workflows.page import document, figure
+from synthaug.workflows.page import document, figure, table
 from synthaug.workflows.report.blocks import (
     Banner,
     Beside,
@@ -18,16 +18,11 @@ from synthaug.workflows.report.blocks import (
     Paragraph,
     Picture,
     Plot,
-    Rows,
     Table,
     Verdict,
     Verdicts,
 )
 
-#: Longer cells may break; shorter ones are numbers and intervals, which stay whole.
-_SHORT = 26
-#: Tables of more columns are set smaller on paper.
-_WIDE = 8
 _STYLE = """
 body { max-width: 74rem }
 h1 { margin-bottom: .5rem } h3 { font-size: 1.02rem; margin: 1.8rem 0 .5rem }
@@ -98,7 +93,7 @@ def _html(block: Block) -> str:  # noqa: C901, PLR0911 (one case for each kind)
         case Facts():
             return _facts(block)
         case Table(rows):
-            return _table(rows)
+            return table(rows)
         case Plot(svg, _, caption):
             return f'<figure class="plot">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
         case Picture(path, _, caption):
@@ -136,15 +131,3 @@ def _facts(facts: Facts) -> str:
         how = f'<dd class="how">{escape(fact.details)}</dd>' if fact.details else ""
         lines.append(f'<div><dt>{escape(fact.question)}</dt><dd class="answer">{escape(fact.answer)}</dd>{how}</div>')
     return f'<dl class="facts">{"".join(lines)}</dl>'
-
-
-def _table(rows: Rows) -> str:
-    """A table that scrolls on its own where it is too wide for the screen."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
-    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
-    kind = "scroll wide" if len(rows[0]) > _WIDE else "scroll"
-    return f'<div class="{kind}" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(words: str) -> str:
-    return f"<td>{escape(words)}</td>" if len(words) <= _SHORT else f'<td class="long">{escape(words)}</td>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from synthaug.core.durations import duration
 from synthaug.workflows.bench.costs import BenchCosts
 from synthaug.workflows.bench.sentence import reservation, verdict_sentence
 from synthaug.workflows.bench.summary import BenchSummary, RegimeSummary, SetResult
@@ -81,7 +82,7 @@ def _entry(summary: BenchSummary, costs: BenchCosts, regime: RegimeSummary, one:
     worth = words.worth_words(one.worth)
     details += [f"equals {worth}{_in_brackets(one)}"] if worth else []
     if took is not None:
-        details.append(f"cost {words.at_least(took)}{words.seconds(took.break_even.seconds)}: {words.break_even(took)}")
+        details.append(f"cost {words.at_least(took)}{duration(took.break_even.seconds)}: {words.break_even(took)}")
     return Verdict(f"{words.subject(summary, regime, one)}: {one.verdict}, {gain}", one.verdict, "; ".join(details))
 
 
@@ -94,7 +95,7 @@ def _cost_fact(costs: BenchCosts, regime: RegimeSummary, one: SetResult) -> Fact
     took = words.costs_of(costs, regime, one.name)
     if took is None:
         return Fact("What did it cost?", "not known")
-    total = words.at_least(took) + words.seconds(took.break_even.seconds)
+    total = words.at_least(took) + duration(took.break_even.seconds)
     return Fact("What did it cost?", words.break_even(took), f"{words.cost_parts(took)} = {total}")
 
 

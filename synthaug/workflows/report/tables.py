@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthaug.core.durations import duration
 from synthaug.workflows.bench.costs import BenchCosts, RegimeCosts
 from synthaug.workflows.bench.summary import ArmSummary, BenchSummary, Comparison, Control, RegimeSummary, SetResult
 from synthaug.workflows.report import words
@@ -77,11 +78,11 @@ def cost_rows(summary: BenchSummary, costs: BenchCosts) -> Rows:
         else:
             per_point = took.break_even.seconds_per_point
             row += [
-                words.seconds(took.generator),
-                "not recorded" if took.sampling is None else words.seconds(took.sampling),
+                duration(took.generator),
+                "not recorded" if took.sampling is None else duration(took.sampling),
                 words.signed_seconds(took.training),
-                words.at_least(took) + words.seconds(took.break_even.seconds),
-                "no gain shown" if per_point is None else words.at_least(took) + words.seconds(per_point),
+                words.at_least(took) + duration(took.break_even.seconds),
+                "no gain shown" if per_point is None else words.at_least(took) + duration(per_point),
             ]
         rows.append(row)
     return rows
@@ -99,7 +100,7 @@ def arm_rows(arms: Sequence[ArmSummary], costs: RegimeCosts | None = None) -> Ro
                 words.interval(arm.test_accuracy, signed=False),
                 ", ".join(f"{value:.2f}" for value in arm.per_seed),
                 f"{arm.validation_accuracy:.2f}",
-                words.seconds(times[arm.name]) if arm.name in times else NOTHING,
+                duration(times[arm.name]) if arm.name in times else NOTHING,
                 arm.arm.meaning,
             ]
         )

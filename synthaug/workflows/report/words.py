@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from synthaug.core.durations import duration
 from synthaug.workflows.bench.costs import BenchCosts, SetCosts
 from synthaug.workflows.bench.statistics import Estimate, Interval
 from synthaug.workflows.bench.summary import BenchSummary, Comparison, RegimeSummary, SetResult
 from synthaug.workflows.bench.worth import Worth
 
 NOTHING = "–"
-_LONG, _LEAST_P = 120, 0.001
+_LEAST_P = 0.001
 
 
 def points(value: float) -> str:
@@ -48,21 +49,11 @@ def count(value: float) -> str:
     return f"{round(value):,}" if abs(value) >= 10 or value == round(value) else f"{value:.1f}"
 
 
-def seconds(value: float) -> str:
-    """A time in the unit that suits it."""
-    size = abs(value)
-    if size < 10 and round(value, 1) != round(value):
-        return f"{value:.1f} s"
-    if size < _LONG:
-        return f"{value:.0f} s"
-    return f"{value / 60:,.0f} min" if size < 60 * _LONG else f"{value / 3600:,.1f} h"
-
-
 def signed_seconds(value: float) -> str:
     """A difference of times."""
     if abs(value) < 0.05:
         return "±0 s"
-    return ("+" if value > 0 else "-") + seconds(abs(value))
+    return ("+" if value > 0 else "-") + duration(abs(value))
 
 
 def regime_name(regime: RegimeSummary) -> str:
@@ -134,7 +125,7 @@ def break_even(costs: SetCosts) -> str:
     per_point = costs.break_even.seconds_per_point
     if per_point is None:
         return "no gain shown, so no break-even"
-    return f"{at_least(costs)}{seconds(per_point)} per point gained"
+    return f"{at_least(costs)}{duration(per_point)} per point gained"
 
 
 def at_least(costs: SetCosts) -> str:
@@ -144,8 +135,8 @@ def at_least(costs: SetCosts) -> str:
 
 def cost_parts(costs: SetCosts) -> str:
     """What making and using a set took, part by part."""
-    sampling = "sampling not recorded" if costs.sampling is None else f"sampling {seconds(costs.sampling)}"
-    return f"generator {seconds(costs.generator)} + {sampling} + training {signed_seconds(costs.training)}"
+    sampling = "sampling not recorded" if costs.sampling is None else f"sampling {duration(costs.sampling)}"
+    return f"generator {duration(costs.generator)} + {sampling} + training {signed_seconds(costs.training)}"
 
 
 def detectable_words(comparison: Comparison) -> str:

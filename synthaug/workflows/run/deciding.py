@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from synthaug.classifiers.recipes import Recipe
 from synthaug.core.console import log
+from synthaug.core.durations import duration
 from synthaug.core.runtime import Runtime, processors
 from synthaug.data.splits import Splits
 from synthaug.generators.base import load_backend
@@ -24,7 +25,7 @@ from synthaug.workflows.run.measuring import (
 from synthaug.workflows.run.planning import TRAINING, Facts, Plan, Rates, make_plan
 from synthaug.workflows.run.record import Decisions
 from synthaug.workflows.run.settings import RunConfig
-from synthaug.workflows.run.words import budget_flag, duration
+from synthaug.workflows.run.words import budget_flag
 
 #: Passes through the real training images of the judge of a curation; it takes as many steps as others at least.
 _JUDGE_PASSES = 6

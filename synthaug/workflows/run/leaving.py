@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from synthaug.core.durations import duration
 from synthaug.workflows.bench.statistics import MINIMUM_SEEDS
 from synthaug.workflows.run.covering import (
     CORE_ARMS,
@@ -13,7 +14,7 @@ from synthaug.workflows.run.covering import (
 )
 from synthaug.workflows.run.planning import wanted_per_class
 from synthaug.workflows.run.record import Decisions, RunRecord
-from synthaug.workflows.run.words import budget_flag, duration
+from synthaug.workflows.run.words import budget_flag
 
 #: Times the budget from which on it was not kept.
 _EXCEEDED = 1.1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from synthaug.workflows.bench.quality import MOST_JUDGED
 from synthaug.workflows.bench.statistics import MINIMUM_SEEDS
 from synthaug.workflows.run.covering import CORE_ARMS, MORE_ARMS, RESERVE, SURE, WANTED_SEEDS, cells_of
 
@@ -25,8 +26,6 @@ _PLENTY = 1000
 _BEGIN = 12.0
 #: Seconds of a curation besides its judge and its images.
 _CURATION = 3.0
-#: Images of a set that each seed of the bench judges, at most.
-_JUDGED = 5000
 #: A budget that nobody has, in minutes.
 _FOREVER = 1 << 20
 
@@ -223,7 +222,7 @@ def _cell(level: _Level, steps: int, rates: Rates) -> float:
 def _bench(level: _Level, steps: int, per_class: int, rates: Rates, facts: Facts) -> float:
     """Seconds that a bench takes."""
     sets = 2 if level.is_curated else 1
-    judging = sets * min(_JUDGED, per_class * facts.classes) * rates.judging
+    judging = sets * min(MOST_JUDGED, per_class * facts.classes) * rates.judging
     alone = level.seeds * (cells_of(level.arms, sets) * _cell(level, steps, rates) + judging)
     return min(alone, _BEGIN + alone / rates.jobs)
 

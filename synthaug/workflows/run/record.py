@@ -12,12 +12,12 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from synthaug.core.console import log
+from synthaug.core.durations import duration
 from synthaug.core.errors import InputError
 from synthaug.core.storage import check_folder, check_same_settings, write_json
 from synthaug.workflows.run.covering import Covered
 from synthaug.workflows.run.planning import Facts, Plan, Rates
 from synthaug.workflows.run.settings import RunConfig
-from synthaug.workflows.run.words import duration
 
 RECORD_NAME = "run.json"
 FORMAT: Final = 1

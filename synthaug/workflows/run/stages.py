@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.core.console import log
+from synthaug.core.durations import duration
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.generators.checkpoint import CARD_NAME
 from synthaug.shards.manifest import MANIFEST_NAME
@@ -18,7 +19,6 @@ from synthaug.workflows.run.covering import CORE_ARMS, RESERVE, Covered, cells_o
 from synthaug.workflows.run.planning import make_plan
 from synthaug.workflows.run.record import Decisions, Ledger
 from synthaug.workflows.run.settings import RunConfig
-from synthaug.workflows.run.words import duration
 from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.train import TrainConfig, train
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.core.console import log
+from synthaug.core.durations import duration
 from synthaug.core.errors import InputError
 from synthaug.core.processes import launched_processes
 from synthaug.generators.base import load_backend
@@ -22,7 +23,7 @@ from synthaug.workflows.run.planning import TRAINING, nominal_shares
 from synthaug.workflows.run.record import Decisions, Ledger, RunResult
 from synthaug.workflows.run.settings import RunConfig
 from synthaug.workflows.run.stages import Places
-from synthaug.workflows.run.words import budget_flag, duration
+from synthaug.workflows.run.words import budget_flag
 
 _ORDER = (
     "tests on corrupted images, the arms mixed and synthetic, the curation, seeds 4 and 5, long trainings of the "

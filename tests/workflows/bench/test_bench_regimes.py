@@ -22,10 +22,9 @@ from synthaug.workflows.bench.generators import made_sets
 from synthaug.workflows.bench.regimes import epochs_of, split_by_fractions
 from synthaug.workflows.bench.results import Results
 from synthaug.workflows.bench.summarise import summarise
-from tests.workflows.benches import listing, noise_set, perceptron_in, quick, results_of, rows, study_of
+from tests.workflows.benches import TWO_ARMS, listing, noise_set, perceptron_in, quick, results_of, rows, study_of
 
 FRACTIONS = (0.02, 0.05)
-TWO_ARMS = ("real", "mixed")
 
 
 @pytest.fixture(scope="module", autouse=True)

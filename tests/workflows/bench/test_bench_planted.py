@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthaug.data.sources import load_source
-from synthaug.data.splits import Splits, make_splits
+from synthaug.data.splits import Splits
 from synthaug.workflows.bench import RegimeSummary, bench
 from synthaug.workflows.bench.summary import SetResult
 from tests.conftest import random_pixels
@@ -15,11 +14,6 @@ from tests.workflows.benches import (
     planted,
     write_images_as_set,
 )
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
 
 
 @pytest.fixture(scope="module")

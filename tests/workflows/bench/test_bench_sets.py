@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from tests.conftest import make_images_of, random_pixels, write_curated_set
 from tests.workflows.benches import (
     listing,
     noise_set,
-    perceptron_in,
     quick,
     results_of,
     rows,
@@ -43,18 +41,7 @@ from tests.workflows.benches import (
     summary_of,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def network() -> Iterator[None]:
-    """Makes a quick network known to all of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        perceptron_in(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from tests.workflows.benches import (
     fail,
     listing,
     noise_set,
-    perceptron_in,
     quick,
     results_of,
     rows,
@@ -42,23 +41,7 @@ from tests.workflows.benches import (
     write_images_as_set,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def network() -> Iterator[None]:
-    """Makes a quick network known to all of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        perceptron_in(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Path:
-    return noise_set(tmp_path_factory.mktemp("bench") / "set", splits.record)
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,24 +14,14 @@ import pytest
 
 from synthaug.core.errors import TrainingError
 from synthaug.core.storage import read_json_lines
-from synthaug.data.sources import load_source
-from synthaug.data.splits import Splits, make_splits
 from synthaug.workflows.bench import BenchConfig, bench, plan_bench
 from synthaug.workflows.bench import run as run_module
 from synthaug.workflows.bench import workers as workers_module
 from synthaug.workflows.bench.cells import Cell
-from tests.workflows.benches import noise_set, perceptron_in, quick, rows, without_seconds
+from tests.workflows.benches import TWO_ARMS, elsewhere, quick, rows, without_seconds
 from tests.workflows.quick_processes import quick_context, run_bench
 
-TWO_ARMS = ("real", "mixed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def network() -> Iterator[None]:
-    """Makes a quick network known to all of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        perceptron_in(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @pytest.fixture
@@ -40,28 +29,6 @@ def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets cells run side by side in processes that know the quick network and need not import anything."""
     kinds = SimpleNamespace(get_context=lambda _: quick_context())
     monkeypatch.setattr(workers_module, "multiprocessing", kinds)
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Path:
-    return noise_set(tmp_path_factory.mktemp("bench") / "set", splits.record)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, synthetic: Path) -> BenchConfig:
-    """A bench of two arms and three seeds that nothing has disturbed; shared, so copy its folder before changing it."""
-    config = quick(synthetic, tmp_path_factory.mktemp("bench") / "whole", seeds=3, arms=TWO_ARMS)
-    bench(config)
-    return config
-
-
-def elsewhere(config: BenchConfig, out: Path, **changes: Any) -> BenchConfig:
-    return config.model_copy(update={"out": out, **changes})
 
 
 def report_of(config: BenchConfig) -> bytes:

@@ -18,8 +18,7 @@ from synthaug.core.seeding import derive_seed
 from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.mixture import Batch, Mixture
-from synthaug.data.sources import load_source
-from synthaug.data.splits import Splits, make_splits
+from synthaug.data.splits import Splits
 from synthaug.workflows.bench import BenchConfig
 from synthaug.workflows.bench.arms import (
     ARMS,
@@ -275,11 +274,6 @@ class Trained:
 STEPS, BATCH, EPOCH = 20, 10, 5
 MINE = {"name": "again as they are", "repeats_real": True, "synthetic_fraction": 0.3, "transform": "none"}
 MISTAKEN = {**MINE, "name": "again, mistaken", "labels": "wrong"}
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
 
 
 @pytest.fixture(scope="module")

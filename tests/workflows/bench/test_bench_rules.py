@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from synthaug.workflows.bench.statistics import Interval
 from synthaug.workflows.bench.summarise import summarise
 from tests.workflows.benches import (
     noise_set,
-    perceptron_in,
     quick,
     results_of,
     study_of,
@@ -30,21 +28,7 @@ from tests.workflows.benches import (
 HELPING = {"real": [0.6, 0.7, 0.8, 0.7, 0.6], "mixed": [0.7, 0.8, 0.9, 0.81, 0.69]}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_network() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        perceptron_in(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Path:
-    return noise_set(tmp_path_factory.mktemp("rules") / "set", splits.record)
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @pytest.mark.parametrize("arms", ["real,mixed+classic", "real+classic,mixed+strong", "real+strong,mixed"])

@@ -16,7 +16,7 @@ from synthaug.core.errors import TrainingError
 from synthaug.core.types import LabelledImages
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.sources import load_source
-from synthaug.data.splits import Splits, make_splits
+from synthaug.data.splits import Splits
 from synthaug.workflows.bench import BenchConfig, bench, plan_bench, read_summary
 from synthaug.workflows.bench import cells as cells_module
 from synthaug.workflows.bench import run as run_module
@@ -27,44 +27,15 @@ from synthaug.workflows.bench.results import CellFailure, CellResult
 from synthaug.workflows.bench.sealed import SealedTest
 from synthaug.workflows.bench.sentence import verdict_sentence
 from tests.workflows.benches import (
+    TWO_ARMS,
+    elsewhere,
     noise_set,
-    perceptron_in,
     quick,
     regimes_of,
     rows,
 )
 
-TWO_ARMS = ("real", "mixed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def network() -> Iterator[None]:
-    """Makes a quick network known to all of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        perceptron_in(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return make_splits(load_source("digits"), per_class_real=5)
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Path:
-    return noise_set(tmp_path_factory.mktemp("bench") / "set", splits.record)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, synthetic: Path) -> BenchConfig:
-    """A bench of two arms and three seeds that nothing has disturbed; shared, so copy its folder before changing it."""
-    config = quick(synthetic, tmp_path_factory.mktemp("bench") / "whole", seeds=3, arms=TWO_ARMS)
-    bench(config)
-    return config
-
-
-def elsewhere(config: BenchConfig, out: Path, **changes: Any) -> BenchConfig:
-    return config.model_copy(update={"out": out, **changes})
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 def copied(config: BenchConfig, out: Path, **changes: Any) -> BenchConfig:
