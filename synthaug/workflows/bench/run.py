@@ -28,7 +28,7 @@ from synthaug.workflows.bench.summarise import refresh_summary
 from synthaug.workflows.bench.summary import BenchSummary
 from synthaug.workflows.bench.workers import Outcome, attempt, run_together
 
-#: Seconds of work below which processes of their own, which have to begin, are not worth it: of 40 they lose a quarter
+#: Seconds of work below which processes of their own, which have to begin, are not worth it: of 35 they lose a quarter
 #: on two processors (benchmarks/bench_bench.py).
 _WORTH_PROCESSES = 90.0
 #: A cell is begun if so many times the mean time of the others is left.
