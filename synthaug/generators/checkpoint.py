@@ -66,6 +66,7 @@ class CheckpointCard(BaseModel):
         split: What it was trained on.
         ancestors: What the checkpoint was trained on from which this one began, and that one's, newest first.
         training: How.
+        guidance: Guidance that its sampler takes unless told otherwise; None leaves it to the backend.
         settings: The training settings, to be repeated when resuming.
         weights: sha256 of each file with weights or configuration, by its path in the folder.
     """
@@ -82,6 +83,7 @@ class CheckpointCard(BaseModel):
     split: SplitRecord
     ancestors: tuple[SplitRecord, ...] = ()
     training: TrainingSummary
+    guidance: float | None = None
     settings: dict[str, Any]
     weights: dict[str, str]
 
@@ -112,8 +114,10 @@ class CheckpointCard(BaseModel):
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
-    """sha256 of every safetensors file below `folder`, and of the configurations beside, by relative path."""
-    paths = sorted([*folder.rglob("*.safetensors"), *folder.glob("*/*config.json")])
+    """sha256 of every safetensors file below `folder`, and of configurations and indices beside, by relative path."""
+    paths = sorted(
+        path for name in ("**/*.safetensors", "*/*config.json", "*/*.index.json") for path in folder.glob(name)
+    )
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
 
 

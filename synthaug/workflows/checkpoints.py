@@ -35,7 +35,7 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
 
     Args:
         model: A checkpoint folder, the name of a packaged one, or the name of a backend, which takes the newest
-            checkpoint of that kind up to three folders below `below`, else the packaged one of the smallest images.
+            checkpoint of that kind up to three folders below `below`, else the packaged one of the most images.
         below: Where to look; the current folder if not given.
 
     Raises:
@@ -56,9 +56,9 @@ def find_checkpoint(model: str, *, below: Path | None = None) -> FoundCheckpoint
         return FoundCheckpoint(newest, read_card(newest), "the newest below this folder")
     cards = [(read_card(path), path) for path in packaged.values()]
     if own := [(card, path) for card, path in cards if card.model == model]:
-        smallest, path = min(own, key=lambda found: found[0].image_size)
-        reason = "packaged with synthaug, the smallest; no checkpoint of yours was found below this folder"
-        return FoundCheckpoint(path, smallest, reason)
+        card, path = max(own, key=lambda found: sum(found[0].split.class_counts))
+        reason = f"{path.name}, packaged with synthaug; no checkpoint of yours was found below this folder"
+        return FoundCheckpoint(path, card, reason)
     raise InputError(
         f"no {model} checkpoint below this folder, and none is packaged; make one: synthaug train --model {model}"
     )

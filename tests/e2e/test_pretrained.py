@@ -35,27 +35,29 @@ def generated(tmp_path_factory: pytest.TempPathFactory, model: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with pytest.raises(SystemExit) as stop:
-            main(["generate", "--model", model, "--per-class", "50", "--out", "x", "--json", "--quiet"])
+            main(["generate", "--model", f"{model}-digits", "--per-class", "50", "--out", "x", "--json", "--quiet"])
     assert stop.value.code == 0
     return folder / "x"
 
 
-def test_generate_takes_the_packaged_model_where_there_is_no_other(generated: Path, model: str) -> None:
+def test_generate_takes_the_packaged_model_that_was_named(generated: Path, model: str) -> None:
     images, manifest = read_set(generated)
     assert images.class_counts() == (50,) * 10
     assert manifest.plan.generator.checkpoint == read_card(packaged_checkpoints()[f"{model}-digits"]).checkpoint
 
 
-def test_generate_says_which_checkpoint_it_took(
-    generated: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_kind_alone_draws_photographs_right_after_installation(
+    model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(generated.parent)
-    with pytest.raises(SystemExit):
-        main(["generate", "--model", model, "--per-class", "50", "--out", "x", "--json"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["generate", "--model", model, "--per-class", "1", "--out", "x", "--json"])
+    assert stop.value.code == 0
     result = json.loads(capsys.readouterr().out)
-    assert "packaged" in result["reason"]
-    assert result["checkpoint"].endswith(f"{model}-digits")
-    assert result["new_images"] == 0
+    assert f"{model}-cifar10, packaged" in result["reason"]
+    images, manifest = read_set(tmp_path / "x")
+    assert (images.channels, images.image_size, images.class_names[3]) == (3, 32, "cat")
+    assert manifest.plan.guidance == {"ddpm": 1.5, "acgan": 1.0}[model]
 
 
 def test_the_packaged_model_may_be_benched_on_the_split_of_the_demo(generated: Path) -> None:

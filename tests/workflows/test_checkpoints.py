@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from synthaug.generators.checkpoint import CARD_NAME, read_card
 from synthaug.workflows.checkpoints import find_by_hash, find_checkpoint, local_checkpoints, packaged_checkpoints
 
 
-def place(card: Path, folder: Path, *, modified: int = 1, model: str = "ddpm", image_size: int | None = None) -> Path:
+def place(card: Path, folder: Path, *, modified: int = 1, model: str = "ddpm", per_class: int | None = None) -> Path:
     """A checkpoint folder with nothing but its card, last changed at second `modified`."""
     folder.mkdir(parents=True)
-    text = (card / CARD_NAME).read_text().replace('"model": "ddpm"', f'"model": "{model}"')
-    if image_size is not None:
-        text = re.sub(r'"image_size": \d+', f'"image_size": {image_size}', text)
-    (folder / CARD_NAME).write_text(text)
+    entry = json.loads((card / CARD_NAME).read_text()) | {"model": model}
+    if per_class is not None:
+        entry["split"]["class_counts"] = [per_class] * len(entry["class_names"])
+    (folder / CARD_NAME).write_text(json.dumps(entry))
     os.utime(folder / CARD_NAME, (modified, modified))
     return folder
 
@@ -70,13 +70,16 @@ def test_packaged_one_is_taken_where_you_have_none(package: Path, here: Path) ->
     assert "packaged" in found.reason
 
 
-def test_of_several_packaged_ones_the_smallest_images_are_taken(
+def test_of_several_packaged_ones_the_one_trained_on_most_images_is_taken(
     tiny_checkpoint: Path, package: Path, here: Path
 ) -> None:
-    place(tiny_checkpoint, package / "ddpm-a", image_size=32)
-    place(tiny_checkpoint, package / "ddpm-z", image_size=4)
-    place(tiny_checkpoint, package / "acgan-a", image_size=2, model="acgan")
-    assert find_checkpoint("ddpm", below=here).folder == package / "ddpm-z"
+    place(tiny_checkpoint, package / "ddpm-a", per_class=100)
+    place(tiny_checkpoint, package / "ddpm-m", per_class=4500)
+    place(tiny_checkpoint, package / "ddpm-z", per_class=5)
+    place(tiny_checkpoint, package / "acgan-a", per_class=9000, model="acgan")
+    found = find_checkpoint("ddpm", below=here)
+    assert found.folder == package / "ddpm-m"
+    assert found.reason.startswith("ddpm-m, packaged with synthaug")
 
 
 def test_packaged_one_can_be_named_even_beside_your_own(tiny_checkpoint: Path, package: Path, here: Path) -> None:

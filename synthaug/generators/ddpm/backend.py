@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,10 @@ class DDPMBackend:
         if runtime.compiled:
             # A graph for each batch size: one for all would round as the sizes met before have it.
             network = torch.compile(network, dynamic=False)
-        spec = card.spec(SAMPLING_VERSION)
-        return DDPMGenerator(spec, sampler.DEFAULT_SETTINGS, network, process, runtime)
+        default = sampler.DEFAULT_SETTINGS
+        if card.guidance is not None:
+            default = replace(default, guidance=card.guidance)
+        return DDPMGenerator(card.spec(SAMPLING_VERSION), default, network, process, runtime)
 
 
 BACKEND = DDPMBackend()

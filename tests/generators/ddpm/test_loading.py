@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def test_loaded_generator_says_what_it_makes(tiny_checkpoint: Path) -> None:
     generator.check_settings(generator.default_settings)
     with pytest.raises(InputError, match="unknown sampler"):
         generator.check_settings(SamplerSettings("euler", 2, 1.0))
+
+
+def test_a_checkpoint_may_have_a_guidance_of_its_own(folder: Path) -> None:
+    before = BACKEND.load(folder, CPU).default_settings
+    write_card(folder, read_card(folder).model_copy(update={"guidance": 1.75}))
+    assert read_card(folder).checkpoint == read_card(folder).model_copy(update={"guidance": None}).checkpoint
+    assert BACKEND.load(folder, CPU).default_settings == replace(before, guidance=1.75)
+    assert before.guidance != 1.75
 
 
 def test_loaded_generator_draws_the_same_from_the_same_noise_only(tiny_checkpoint: Path) -> None:
