@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
+import json
+import re
 from pathlib import Path
 
 import pytest
+import render_docs
+from huggingface_hub import ModelCard
+from rendering.evidence import cost_section, gain_section
+from rendering.measured import evaluation_metrics
+from rendering.results import result
 
 from synthaug.classifiers.recipes import RECIPES
+from synthaug.core.runtime import Runtime
+from synthaug.generators.base import load_backend
+from synthaug.generators.checkpoint import read_card
 from synthaug.workflows.checkpoints import packaged_checkpoints
 
 ROOT = Path(__file__).parent.parent
+EVIDENCE = ROOT / "benchmarks" / "reports" / "cifar10.md"
+#: What the figure of a metric of a model index is called in results, by the metric's type there.
+FIGURES = {
+    "frechet-distance": "frechet",
+    "kernel-distance": "kid",
+    "improved-precision": "precision",
+    "improved-recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "label-fidelity": ("recognised", "label_fidelity"),
+    "copied-share": "copies",
+    "repeated-share": "duplicates",
+    "classification-accuracy-score": "cas_synthetic",
+    "classification-accuracy-gap": "cas_gap",
+    "accuracy-gain": "gain_points",
+}
 
 
-def load_script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@functools.cache
+def rendered() -> dict[Path, str]:
+    return render_docs.rendered()
 
 
 @pytest.mark.parametrize(
@@ -25,16 +49,208 @@ def load_script(name: str):
     [
         ROOT / "README.md",
         ROOT / "docs" / "survey.md",
+        EVIDENCE,
         *(ROOT / "model_cards" / f"{name}.md" for name in packaged_checkpoints()),
     ],
     ids=lambda p: p.name,
 )
 def test_document_is_what_the_results_give(path: Path) -> None:
-    assert load_script("render_docs").rendered()[path] == path.read_text(encoding="utf-8")
+    assert rendered()[path] == path.read_text(encoding="utf-8")
+
+
+def result_files() -> list[dict]:
+    paths = (ROOT / "benchmarks" / "results").glob("*.json")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def model_card(name: str) -> ModelCard:
+    return ModelCard.load(ROOT / "model_cards" / f"{name}.md")
+
+
+@pytest.mark.parametrize("name", packaged_checkpoints())
+def test_every_metric_of_a_model_index_is_a_figure_of_a_result(name: str) -> None:
+    data = model_card(name).data
+    assert data.model_name == name
+    assert data.eval_results
+    for metric in data.eval_results:
+        wanted = FIGURES[metric.metric_type]
+        figures = [
+            value
+            for found in result_files()
+            for key, value in found.get("figures", {}).items()
+            if re.sub(r"_of_\d+$", "", key).endswith(wanted)
+        ]
+        assert any(value == pytest.approx(metric.metric_value, abs=5e-5) for value in figures), metric.metric_name
+
+
+@pytest.mark.parametrize("name", packaged_checkpoints())
+def test_every_metric_of_a_model_index_says_how_many_samples_it_is_of(name: str) -> None:
+    measured = " ".join(json.dumps(found.get("figures", {})) for found in result_files())
+    for metric in model_card(name).data.eval_results:
+        counts = re.findall(r"\b(\d+) samples\b", metric.metric_name)
+        assert counts, metric.metric_name
+        assert all(re.search(rf"(images\"|_of_){count}\b|images\": {count}\b", measured) for count in counts)
+
+
+@pytest.mark.parametrize("name", packaged_checkpoints())
+def test_no_distance_that_is_not_inceptions_is_called_fid(name: str) -> None:
+    for metric in model_card(name).data.eval_results:
+        assert "fid" not in metric.metric_type.split("-")
+        if metric.metric_type == "frechet-distance":
+            assert "not Inception" in metric.metric_name
+
+
+@pytest.mark.parametrize(("name", "folder"), packaged_checkpoints().items())
+def test_a_card_names_the_sampler_that_the_checkpoint_has(name: str, folder: Path) -> None:
+    generator = load_backend(read_card(folder).model).load(folder, Runtime.resolve("cpu"))
+    default = generator.default_settings
+    evaluations = default.steps * (1 if default.guidance == 1.0 else 2)
+    guidance = "no guidance" if default.guidance == 1.0 else f"guidance {default.guidance:g}"
+    [said] = re.findall(r"Unless told otherwise: (.*?) for an image\.", model_card(name).text)
+    assert f"`{default.sampler}`, {default.steps} step" in said
+    assert guidance in said
+    assert f": {evaluations} network evaluation" in said
+
+
+@pytest.mark.parametrize("name", packaged_checkpoints())
+def test_a_card_has_its_sections_and_its_pictures_exist(name: str) -> None:
+    text = model_card(name).text
+    titles = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    wanted = ["What it is", "Data", "Training", "Sampler", "Evaluation", "Grid", "Intended use", "Limits", "Licence"]
+    assert titles == wanted
+    assert "### Not measured" in text
+    for picture in re.findall(r"!\[.*?\]\((.+?)\)", text):
+        assert (ROOT / "model_cards" / picture).is_file()
+
+
+EVALUATED = (
+    "1000 images drawn by the packaged ddpm-cifar10 with its default sampler at guidance 1.5, against 10000 test "
+    "images of CIFAR-10 (JPEG q75), in the features of classifier (resnet20, resize none) and of efficientnet "
+    "(EfficientNet-Lite0, resize bicubic); the judge is a resnet20 of the training images (400 steps); copies are "
+    "looked for by pixels."
+)
+
+
+def test_metrics_of_an_evaluation_say_where_their_features_are_from() -> None:
+    figures = {"images": 1000, "frechet": 0.5, "frechet_low": 0.25, "frechet_high": 0.75, "efficientnet_frechet": 2.0}
+    [measured] = evaluation_metrics({"method": EVALUATED, "figures": figures | {"judge_validation_accuracy": 0.8}})
+    assert measured.split == "test"
+    by_classifier, by_efficientnet = measured.metrics
+    samples = "1000 samples at guidance 1.5 against 10000 test images of CIFAR-10 (JPEG q75)"
+    judge = "a resnet20 of the training images (400 steps; not Inception's, so no FID)"
+    assert by_classifier.value == 0.5
+    assert by_classifier.full_name == (
+        f"Fréchet distance in the features of {judge}, {samples}, 95 % interval 0.25 to 0.75"
+    )
+    assert by_efficientnet.value == 2.0
+    assert by_efficientnet.full_name == (
+        f"Fréchet distance in the features of EfficientNet-Lite0 trained on ImageNet (not Inception), {samples}"
+    )
+
+
+def test_an_evaluation_that_does_not_say_what_it_compares_by_is_not_put_into_a_card() -> None:
+    method = EVALUATED.replace("classifier (", "pixels (")
+    with pytest.raises(ValueError, match="does not say"):
+        evaluation_metrics({"method": method, "figures": {"images": 1000, "judge_validation_accuracy": 0.8}})
+
+
+def test_every_section_of_the_evidence_names_the_copy() -> None:
+    head, *sections = EVIDENCE.read_text(encoding="utf-8").split("\n## ")
+    assert head.startswith("# CIFAR-10: what synthetic images were worth")
+    assert len(sections) == 5
+    assert all("JPEG quality 75 copy" in section for section in sections)
+
+
+def test_every_link_of_the_evidence_leads_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", EVIDENCE.read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (EVIDENCE.parent / target).exists()] == []
+
+
+def study_of_two_sets() -> dict:
+    """A result as `benchmarks/harness.py` makes it: two amounts of real images, one with two sets and more shares."""
+    few = {
+        "real_training_images": 450,
+        "classifier_steps": 700,
+        "synthetic_images": 1000,
+        "label_fidelity_percent": 90.0,
+    }
+    few |= {"real_test_accuracy_percent": 40.0, "real+classic_test_accuracy_percent": 50.0}
+    few |= {"mixed+classic_test_accuracy_percent": 51.5, "gain_points": 1.5, "gain_low": 0.5, "gain_high": 2.5}
+    few |= {"training_seconds": 200.0, "drawn_images_per_second": 10.0}
+    many = {"real_training_images": 45000, "classifier_steps": 700, "real+classic_test_accuracy_percent": 93.0}
+    for model, gain in (("ddpm", -1.0), ("acgan", 0.25)):
+        many |= {f"{model}_synthetic_images": 5000, f"{model}_label_fidelity_percent": 80.0}
+        many |= {f"{model}_gain_points": gain, f"{model}_training_seconds": 500.0}
+        many |= {f"mixed+classic ({model})_test_accuracy_percent": 93.0 + gain}
+        many |= {f"mixed+classic@0.25 ({model})_test_accuracy_percent": 93.5}
+    figures = {"seeds": 3, "all_trainings_seconds": 1234.0}
+    figures |= {f"at_1_percent_{key}": value for key, value in few.items()}
+    figures |= {f"at_100_percent_{key}": value for key, value in many.items()}
+    runs = {"per_seed": {}, "at_1_percent_sets": ["ddpm"], "at_1_percent_verdict": "helps"}
+    runs |= {"at_100_percent_sets": ["ddpm", "acgan"], "at_100_percent_ddpm_verdict": "hurts"}
+    runs |= {"at_100_percent_acgan_verdict": "inconclusive"}
+    return {
+        "environment": {"hardware": "a GPU"},
+        "method": "CIFAR-10 (JPEG q75); ResNet-18.",
+        "figures": figures,
+        "runs": runs,
+    }
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("|")
+    ]
+
+
+def test_the_evidence_has_a_row_for_each_set_and_amount_of_real_images() -> None:
+    rows = [
+        row
+        for row in rows_of(gain_section({"headline": study_of_two_sets()}))
+        if row[-1] in ("helps", "hurts", "inconclusive")
+    ]
+    assert [(row[0], row[2].split()[2].strip(","), row[-1]) for row in rows] == [
+        ("450", "ddpm", "helps"),
+        ("45,000", "ddpm", "hurts"),
+        ("45,000", "acgan", "inconclusive"),
+    ]
+    assert rows[0][3:7] == ["40.00", "50.00", "51.50", "+1.50 (+0.50 to +2.50)"]
+    assert rows[1][3:7] == ["", "93.00", "92.00", "-1.00"]
+
+
+def test_the_evidence_says_which_synthetic_share_was_best() -> None:
+    text = gain_section({"headline": study_of_two_sets()})
+    assert "mixed+classic@0.25 (ddpm) | 93.50" in text
+    assert "Best on the test images for mixed+classic (ddpm): 93.50 % with a share of 0.25, against 92.00 %" in text
+
+
+def test_benches_that_stand_side_by_side_in_a_result_are_told_apart() -> None:
+    one, two = study_of_two_sets(), study_of_two_sets()
+    figures = {**one["figures"], **{f"fractions_{key}": value for key, value in two["figures"].items()}}
+    both = {**one, "figures": figures, "runs": {"done": ["ddpm"], "bench": one["runs"], "fractions": two["runs"]}}
+    separate = rows_of(gain_section({"one": one, "two": two}))
+    assert rows_of(gain_section({"headline": both})) == separate
+
+
+def test_a_price_for_a_point_is_named_only_where_one_was_gained() -> None:
+    rows = {(row[0], row[1]): row[-1] for row in rows_of(cost_section({"headline": study_of_two_sets()}))}
+    assert rows["450", "ddpm"] == "200"  # 200 s of training and 100 s of drawing, over 1.5 points
+    assert rows["45,000", "ddpm"] == "nothing was gained"
+    assert rows["45,000", "acgan"] == "2,000"
+
+
+def test_what_was_not_measured_is_not_there() -> None:
+    unfinished = {"environment": {}, "method": "", "figures": {"ddpm_seconds": 9.0}, "runs": {"done": []}}
+    assert "|" not in cost_section({})
+    assert "|" not in cost_section({"headline": unfinished})
+    assert "|" not in gain_section({"headline": unfinished})
+    both = {"headline": unfinished, "cifar10_fractions": study_of_two_sets()}
+    assert cost_section(both) == cost_section({"cifar10_fractions": study_of_two_sets()})
 
 
 def test_what_is_expected_of_fast_was_measured() -> None:
-    digits, photographs = (load_script("render_docs").result(f"bench_classify_{name}") for name in ("digits", "time"))
+    digits, photographs = (result(f"bench_classify_{name}") for name in ("digits", "time"))
     accuracy = photographs["figures"]["fast_test_accuracy_percent"]
     minutes, epochs = photographs["figures"]["fast_training_seconds"] / 60, photographs["figures"]["fast_epochs"]
     expected = RECIPES.get("fast").expected
@@ -57,8 +273,6 @@ def test_readme_table_holds_the_measured_studies() -> None:
 
 
 def test_every_link_in_the_readme_leads_somewhere() -> None:
-    import re
-
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     assert targets

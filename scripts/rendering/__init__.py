@@ -1,0 +1,1 @@
+"""What scripts/render_docs.py writes: each document from results and the packaged checkpoints."""
