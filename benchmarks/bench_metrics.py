@@ -36,9 +36,9 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from synthaug.core.runtime import environment
 from synthaug.core.seeding import generator_for
-from synthaug.metrics.extractors import inception_extractor
 from synthaug.metrics.features import extract
 from synthaug.metrics.frechet import frechet_distance
+from synthaug.metrics.inception import inception_extractor
 from synthaug.metrics.neighbours import nearest
 from synthaug.metrics.prdc import prdc
 

@@ -3,8 +3,10 @@
     python benchmarks/evaluate_packaged.py ddpm-digits --data digits --state runs/packaged
     python benchmarks/evaluate_packaged.py acgan-cifar10 --data imagefolder:CIFAR --per-class 100 --state runs/packaged
 
-Draws a set with the default sampler, evaluates it against the training images of the generator, and writes
-results/evaluation_MODEL.json. Finished sets and judges are not made again.
+Draws a set with the default sampler, evaluates it against the training images of the generator (or others of their
+split, `--against`), in the features of a judge and of EfficientNet (or others, `--features`), and writes
+results/evaluation_MODEL.json. Figures in further spaces than the first have its name before theirs. Finished sets and
+judges are not made again.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ from pathlib import Path
 from harness import write_result
 
 from synthaug.workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate
-from synthaug.workflows.evaluate.records import Value
+from synthaug.workflows.evaluate.records import Comparison, SetReport, Value
 from synthaug.workflows.synthesize import GenerateConfig, generate
 
 
-def figures_of(result: EvaluateResult) -> dict[str, float]:
-    """All figures of the set, with the ends of their intervals; those that were refused are left out."""
-    [report] = result.sets
-    values = {figure.name: figure.overall for figure in report.comparisons[0].figures}
+def figures_of(result: EvaluateResult, report: SetReport) -> dict[str, float]:
+    """All figures of a set, with the ends of their intervals; those that were refused are left out."""
+    first, *further = report.comparisons
+    values = {figure.name: figure.overall for figure in first.figures}
+    for one in further:
+        values |= {f"{one.space.name}_{figure.name}": figure.overall for figure in one.figures}
     values |= {"label_fidelity": report.fidelity.overall, "copies": report.memorisation.share}
     values |= {"real_copies": report.memorisation.expected, "duplicates": report.duplicates.share}
     figures: dict[str, float] = {"images": report.images, "real_images": result.reference.images}
@@ -45,6 +49,27 @@ def _ends(name: str, value: Value) -> dict[str, float]:
     return {name: round(value.value, 5), f"{name}_low": round(value.low, 5), f"{name}_high": round(value.high, 5)}
 
 
+def method_of(result: EvaluateResult, model: str, title: str, guidance: float | None) -> str:
+    """How the figures were found, in a sentence."""
+    [report] = result.sets
+    reference, judge = result.reference, result.judge
+    copied = " and ".join(one.space for one in report.memorisation.spaces)
+    whose = " (those of its training)" if reference.is_generators and reference.split == "train" else ""
+    guided = "" if guidance is None else f" at guidance {guidance:g}"
+    return (
+        f"{report.compared} images drawn by the packaged {model} with its default sampler{guided}, against "
+        f"{reference.images} {reference.split} images of {title}{whose}, in the features of "
+        f"{' and of '.join(map(in_words, report.comparisons))}; the judge is a {judge.network} of the training images "
+        f"({judge.steps} steps); copies are looked for by {copied}."
+    )
+
+
+def in_words(comparison: Comparison) -> str:
+    """What images were compared by."""
+    space = comparison.space
+    return f"{space.name} ({space.backend}, resize {space.resize})"
+
+
 def main() -> None:
     """Draws, evaluates and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,17 +77,23 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--title", help="what to call the images, instead of the SPEC")
     parser.add_argument("--per-class", type=int, default=200)
+    parser.add_argument("--guidance", type=float, help="of a DDPM's sampler, instead of its default")
+    parser.add_argument("--features", action="append", help="repeat for several; default: classifier and efficientnet")
+    parser.add_argument("--against", choices=["train", "validation", "test"], default="train")
     parser.add_argument("--judge-steps", type=int)
     parser.add_argument("--cas-seeds", type=int, default=1)
     parser.add_argument("--state", type=Path, required=True)
     asked = parser.parse_args()
     folder = asked.state / asked.model
-    generate(GenerateConfig.resolve({"model": asked.model, "per_class": asked.per_class, "out": str(folder / "set")}))
+    drawn = {"model": asked.model, "per_class": asked.per_class, "guidance": asked.guidance}
+    generate(GenerateConfig.resolve({**drawn, "out": str(folder / "set")}))
     result = evaluate(
         EvaluateConfig.resolve(
             {
                 "folders": [str(folder / "set")],
                 "reference": asked.data,
+                "against": asked.against,
+                "features": asked.features or ["classifier", "efficientnet"],
                 "judge_steps": asked.judge_steps,
                 "cas_seeds": asked.cas_seeds,
                 "out": folder / "evaluation",
@@ -70,16 +101,9 @@ def main() -> None:
         )
     )
     [report] = result.sets
-    space, title = report.comparisons[0].space, asked.title or asked.data
-    method = (
-        f"{report.images} images drawn by the packaged {asked.model} with its default sampler, against "
-        f"{result.reference.images} {result.reference.split} images of {title}"
-        f"{' (those of its training)' if result.reference.is_generators else ''}, in the features of a "
-        f"{result.judge.network} of the training images ({result.judge.steps} steps), resize {space.resize}; copies "
-        "are looked for in pixels and in these features."
-    )
+    method = method_of(result, asked.model, asked.title or asked.data, asked.guidance)
     runs = {"checkpoint": folder.name, "memorisation": dataclasses.asdict(report.memorisation)}
-    write_result(f"evaluation_{asked.model}", method, figures_of(result), runs)
+    write_result(f"evaluation_{asked.model}", method, figures_of(result, report), runs)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class FeatureExtractor:
     """What turns images into vectors, and what a report has to say of it.
 
     Attributes:
-        name: What users call it ("classifier", "inception", "dinov2", "pixels").
+        name: What users call it ("classifier", "efficientnet", "inception", "dinov2", "pixels").
         backend: Implementation and version of code and weights, in words.
         resize: What is done to the size of images first, in words.
         width: Features of an image.

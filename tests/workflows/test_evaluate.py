@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import urllib.error
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,8 @@ from synthaug.classifiers.recipes import RECIPES
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.types import LabelledImages
 from synthaug.data.splits import Splits
+from synthaug.metrics.extractors import PRETRAINED_EXTRACTORS
+from synthaug.metrics.features import FeatureExtractor, pixels_extractor
 from synthaug.workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate, plan_evaluation
 from synthaug.workflows.evaluate.judged import table_name
 from synthaug.workflows.evaluate.records import Figure, SetReport
@@ -272,6 +275,30 @@ def test_weights_that_cannot_be_downloaded_are_asked_for(
     monkeypatch.setattr("urllib.request.urlopen", offline)
     config = EvaluateConfig.resolve({**FEW, "folders": [digits_set], "out": tmp_path / "out", "features": "inception"})
     with pytest.raises(InputError, match="--inception-weights"):
+        evaluate(config)
+
+
+def test_efficientnet_is_a_space_without_a_file(
+    evaluated: Evaluated, fresh_digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(weights: Path | None, *, device: str) -> FeatureExtractor:
+        assert (weights, device) == (None, "cpu")
+        return replace(pixels_extractor(1, 8), name="efficientnet")
+
+    monkeypatch.setitem(PRETRAINED_EXTRACTORS, "efficientnet", build)
+    [report] = evaluated(fresh_digits, features=["classifier", "efficientnet"]).sets
+    assert [comparison.space.name for comparison in report.comparisons] == ["classifier", "efficientnet"]
+    assert [space.space for space in report.memorisation.spaces] == ["pixels", "classifier"]
+
+
+def test_a_package_that_is_missing_is_asked_for(
+    digits_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    config = EvaluateConfig.resolve(
+        {**FEW, "folders": [digits_set], "out": tmp_path / "out", "features": "efficientnet"}
+    )
+    with pytest.raises(InputError, match=r"'synthaug\[efficientnet\]'"):
         evaluate(config)
 
 

@@ -65,7 +65,7 @@ class Space:
     """What images are compared by.
 
     Attributes:
-        name: "classifier", "inception", "dinov2" or "pixels".
+        name: "classifier", "inception", "dinov2", "efficientnet" or "pixels".
         backend: Implementation, and the weights' origin.
         resize: How images are brought to its size.
         width: Number of features.

@@ -16,7 +16,7 @@ from synthaug.workflows.evaluate.figures import METRICS
 from synthaug.workflows.judging import JudgingConfig
 from synthaug.workflows.real_classifier import RealClassifier
 
-SpaceName = Literal["classifier", "inception", "dinov2", "pixels"]
+SpaceName = Literal["classifier", "inception", "dinov2", "efficientnet", "pixels"]
 MetricName = Literal["frechet", "kid", "precision", "recall", "density", "coverage", "inception_score"]
 
 
@@ -41,7 +41,8 @@ class EvaluateConfig(JudgingConfig):
         ("classifier",),
         min_length=1,
         description="What images are compared by; repeat the flag for several: classifier (the judge's features), "
-        "inception or dinov2 (downloaded, if no file is given), pixels.",
+        "inception or dinov2 (downloaded, if no file is given), efficientnet (comes with its package, no download), "
+        "pixels.",
     )
     inception_weights: Path | None = Field(None, description="File of Inception's weights, as torch-fidelity has it.")
     dinov2_weights: Path | None = Field(None, description="File of DINOv2's weights, as timm has it.")
@@ -77,7 +78,7 @@ class EvaluateConfig(JudgingConfig):
                 raise InputError(f"--{name}-weights {path}: there is no such file")
 
     def _weights(self) -> dict[str, Path | None]:
-        return {"inception": self.inception_weights, "dinov2": self.dinov2_weights}
+        return {"inception": self.inception_weights, "dinov2": self.dinov2_weights, "efficientnet": None}
 
     def pretrained(self, device: str) -> dict[str, FeatureExtractor]:
         """Those of the spaces wanted that others trained, by name.
