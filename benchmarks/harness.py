@@ -186,8 +186,8 @@ def _set_figures(one: SetResult, costs: SetCosts) -> dict[str, float]:
 
 
 def study_runs(summary: BenchSummary) -> dict[str, Any]:
-    """The verdicts of a bench, what they were taken from, and the accuracy of each seed."""
-    runs: dict[str, Any] = {"per_seed": {}}
+    """The verdicts of a bench, what they were taken from, and accuracies: of each seed, and on validation images."""
+    runs: dict[str, Any] = {"per_seed": {}, "validation": {}}
     for regime in summary.regimes:
         prefix = regime_prefix(summary, regime)
         runs[f"{prefix}sets"] = [one.name for one in regime.sets]
@@ -195,6 +195,7 @@ def study_runs(summary: BenchSummary) -> dict[str, Any]:
             runs[f"{prefix}{_prefix(regime, one.name)}verdict"] = one.verdict
             runs[f"{prefix}{_prefix(regime, one.name)}gain_is"] = one.gain.name
         runs["per_seed"] |= {f"{prefix}{arm.name}": arm.per_seed for arm in regime.arms}
+        runs["validation"] |= {f"{prefix}{arm.name}": round(arm.validation_accuracy, 2) for arm in regime.arms}
     return runs
 
 
@@ -202,10 +203,10 @@ def _prefix(regime: RegimeSummary, name: str) -> str:
     return "" if len(regime.sets) == 1 else f"{name}_"
 
 
-def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any) -> None:
-    """Writes results/NAME.json with the environment, and prints the figures."""
-    RESULTS.mkdir(exist_ok=True)
+def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any, *, folder: Path = RESULTS) -> None:
+    """Writes NAME.json with the environment into the folder of results, and prints the figures."""
+    folder.mkdir(parents=True, exist_ok=True)
     result = {"environment": environment(), "method": method, "figures": dict(figures), "runs": runs}
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     for figure, value in figures.items():
         print(f"{figure}: {value}")

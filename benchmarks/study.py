@@ -1,0 +1,259 @@
+"""The stages of a study of two generators, over one folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evaluate_packaged import figures_of
+from harness import study_figures, study_runs, write_result
+from staged import Ledger, Stage
+
+from synthaug.core.durations import duration
+from synthaug.core.runtime import Runtime
+from synthaug.data.sources import load_source
+from synthaug.data.splits import make_splits
+from synthaug.generators.checkpoint import CARD_NAME, read_card
+from synthaug.generators.packaging import pack_checkpoint
+from synthaug.shards.finish import PREVIEW_NAME
+from synthaug.shards.manifest import MANIFEST_NAME
+from synthaug.workflows.bench import BenchConfig, read_summary
+from synthaug.workflows.bench.summary import SUMMARY_NAME
+from synthaug.workflows.checkpoints import find_checkpoint, packaged_checkpoints
+from synthaug.workflows.curate import CurateConfig, curate
+from synthaug.workflows.evaluate import EvaluateConfig, evaluate
+from synthaug.workflows.report import bench_and_report
+from synthaug.workflows.run.measuring import measure_generator
+from synthaug.workflows.synthesize import GenerateConfig, generate, plan_generation
+from synthaug.workflows.train import TrainConfig, train
+
+MODELS = ("ddpm", "acgan")
+#: What each stage may take of the whole time; a stage that needs less leaves the rest to those after it.
+SHARES = {
+    "ddpm": 0.38,
+    "acgan": 0.12,
+    "sample": 0.08,
+    "evaluate": 0.06,
+    "curate": 0.04,
+    "bench": 0.16,
+    "fractions": 0.16,
+}
+#: Of the time to train a generator, what looking at its samples leaves for it.
+_TRAINING = 0.9
+#: Seconds before a training on a GPU begins to count, for the judge that watches it.
+_PREPARATION = 30.0
+_LARGEST_FILE = "15MB"
+_REPORT = ("report.html", "report.md", "report.json", "costs.json", "config.yaml", "provenance.json")
+
+
+class Study:
+    """The stages over one folder.
+
+    Args:
+        options: The settings.
+        ledger: What is done.
+    """
+
+    def __init__(self, options: Namespace, ledger: Ledger) -> None:
+        self.options = options
+        self.ledger = ledger
+        self.root: Path = options.state
+
+    def stages(self) -> list[Stage]:
+        """All of them in order."""
+        bounded = {
+            "ddpm": partial(self.trained, "ddpm"),
+            "acgan": partial(self.trained, "acgan"),
+            "bench": self.benched,
+            "fractions": self.benched_in_parts,
+        }
+        whole = {"sample": self.sampled, "evaluate": self.evaluated, "curate": self.curated}
+        return [
+            Stage(name, share, bounded.get(name) or whole[name], is_whole=name in whole)
+            for name, share in SHARES.items()
+        ]
+
+    def real_images(self) -> dict[str, Any]:
+        """What says which real images are in use."""
+        return {"data": self.options.data, "per_class_real": self.options.per_class_real}
+
+    def checkpoint(self, model: str) -> Path | None:
+        """The generator of a kind; None while there is none."""
+        named, own = self.ledger.notes.get(f"{model}_checkpoint"), self.root / model
+        return Path(named) if named else own if (own / CARD_NAME).is_file() else None
+
+    def trained(self, model: str, seconds: float) -> bool:
+        """Trains a generator, unless a trained one was given."""
+        asked, notes, began = getattr(self.options, model), self.ledger.notes, time.monotonic()
+        if is_trained(asked):
+            notes[f"{model}_checkpoint"] = str(find_checkpoint(asked).folder)
+            return True
+        images = getattr(self.options, f"{model}_images") or notes.get(f"{model}_images")
+        if images is None:
+            images = notes[f"{model}_images"] = self.images_that_fit(model, asked)
+            self.ledger.save()
+        left = seconds - (time.monotonic() - began) - (_PREPARATION if Runtime.resolve().device == "cuda" else 0.0)
+        config = {
+            **self.real_images(),
+            "model": model,
+            "preset": asked,
+            "images": images,
+            "max_time": max(1.0, left),
+            "resume": "auto",
+            "out": self.root / model,
+        }
+        return train(TrainConfig.resolve(config)).is_complete
+
+    def images_that_fit(self, model: str, preset: str) -> int:
+        """Images that can be shown within the share of the time, from a short trial."""
+        splits = make_splits(load_source(self.options.data), per_class_real=self.options.per_class_real)
+        share = SHARES[model] * self.options.total
+        speed = measure_generator(splits, model, preset, None, Runtime.resolve(), seconds=min(20.0, share / 20))
+        return max(1000, round(_TRAINING * share * speed.training))
+
+    def sets(self) -> dict[str, Path]:
+        """The sets that are finished, raw ones first."""
+        folders = {name: self.root / f"set-{name}" for name in (*MODELS, *(f"{model}-curated" for model in MODELS))}
+        return {name: folder for name, folder in folders.items() if (folder / MANIFEST_NAME).is_file()}
+
+    def sampled(self, seconds: float) -> bool:
+        """Draws a set from each generator, shard after shard; one that is finished already is taken as it is."""
+        ends = time.monotonic() + seconds
+        for model in (model for model in MODELS if model not in self.sets()):
+            config: dict[str, Any] = {
+                "model": str(self.checkpoint(model)),
+                "per_class": self.options.per_class,
+                "guidance": self.options.guidance if model == "ddpm" else None,
+                "out": str(self.root / f"set-{model}"),
+            }
+            for shard in range(plan_generation(GenerateConfig.resolve(config)).shards):
+                if time.monotonic() >= ends:
+                    return False
+                generate(GenerateConfig.resolve({**config, "shards": str(shard)}))
+        return True
+
+    def judging(self) -> dict[str, Any]:
+        """What sets are judged by."""
+        real = {"reference": self.options.data, "per_class_real": self.options.per_class_real}
+        return {**real, "judge_steps": self.options.judge_steps}
+
+    def evaluated(self, _: float) -> bool:
+        """Says what is in the sets."""
+        folders = [str(self.root / f"set-{model}") for model in MODELS]
+        config = {
+            **self.judging(),
+            "folders": folders,
+            "features": self.options.features,
+            "steps": self.options.cas_steps,
+            "out": self.root / "evaluation",
+        }
+        result = evaluate(EvaluateConfig.resolve(config))
+        self.ledger.notes["evaluation"] = {
+            model: figures_of(result, report) for model, report in zip(MODELS, result.sets, strict=True)
+        }
+        return True
+
+    def curated(self, _: float) -> bool:
+        """Makes a curated set of each."""
+        for model in MODELS:
+            folder, out = self.root / f"set-{model}", self.root / f"set-{model}-curated"
+            if not (out / MANIFEST_NAME).is_file():
+                curate(CurateConfig.resolve({**self.judging(), "folder": str(folder), "out": str(out)}))
+        return True
+
+    def classifiers(self, seconds: float) -> dict[str, Any]:
+        """How all classifiers are trained."""
+        names = ("recipe", "network", "steps", "seeds")
+        more = dict(setting.split("=", 1) for setting in self.options.set)
+        return {**{name: getattr(self.options, name) for name in names}, **more, "max_time": seconds}
+
+    def benched(self, seconds: float) -> bool:
+        """What all sets are worth beside all real images."""
+        config = {
+            **self.real_images(),
+            **self.classifiers(seconds),
+            "synthetic": [str(folder) for folder in self.sets().values()],
+            "arms": ("real", "real+classic", "mixed+classic", "mixed-together+classic"),
+            "synthetic_fractions": self.options.synthetic_fractions or (),
+            "out": self.root / "bench",
+        }
+        return bench_and_report(BenchConfig.resolve(config)).summary.is_complete
+
+    def benched_in_parts(self, seconds: float) -> bool:
+        """What generators of a part of the real images are worth beside that part."""
+        if not self.options.fractions:
+            return True
+        config = {
+            **self.classifiers(seconds),
+            "data": self.options.data,
+            "fractions": self.options.fractions,
+            "generator_per_fraction": self.options.fraction_generators,
+            "generator_images": self.options.fraction_images,
+            "per_class": self.options.fraction_per_class,
+            "arms": ("real", "real+classic", "mixed+classic"),
+            "out": self.root / "fractions",
+        }
+        return bench_and_report(BenchConfig.resolve(config)).summary.is_complete
+
+    def bring_home(self) -> str:
+        """Fills the folder that is to be taken home, and says in one line how far the study is."""
+        out: Path = self.options.out
+        figures: dict[str, float] = {f"{name}_seconds": seconds for name, seconds in self.ledger.seconds.items()}
+        runs: dict[str, Any] = {"done": self.ledger.done}
+        for model in MODELS:
+            if (folder := self.checkpoint(model)) is None:
+                continue
+            training = pack_checkpoint(
+                folder, out / model, is_rounded=True, shard_size=_LARGEST_FILE, source=self.options.name
+            ).training
+            figures |= {f"{model}_images_seen": training.images_seen, f"{model}_loss": round(training.loss, 4)}
+            pictures = [self.root / f"set-{model}" / PREVIEW_NAME, *sorted((folder / "grids").glob("*.png"))[-1:]]
+            for picture in [path for path in pictures if path.is_file()][:1]:
+                shutil.copyfile(picture, out / f"{model}.png")
+        for name in ("bench", "fractions"):
+            if (folder := self.root / name) and (folder / SUMMARY_NAME).is_file():
+                prefix = "" if name == "bench" else "fractions_"
+                figures |= {f"{prefix}{key}": value for key, value in study_figures(folder).items()}
+                runs[name] = study_runs(read_summary(folder))
+                copy_report(folder, out / "reports" / name)
+        for model, found in self.ledger.notes.get("evaluation", {}).items():
+            figures |= {f"{model}_evaluation_{name}": value for name, value in found.items()}
+        write_result("headline", self.method(), figures, runs, folder=out)
+        spent, total = sum(self.ledger.seconds.values()), self.options.total
+        stages = ", ".join(f"{name} {'done' if name in self.ledger.done else 'to do'}" for name in SHARES)
+        return f"slice {self.ledger.slices}: {duration(spent)} of {duration(total)}; {stages}"
+
+    def method(self) -> str:
+        """How it was done, in words."""
+        asked = self.options
+        cards = [read_card(folder) for model in MODELS if (folder := self.checkpoint(model)) is not None]
+        generators = "; ".join(
+            f"{card.model} {card.preset}, {card.training.images_seen:,} images shown in {card.training.seconds:.0f} s "
+            f"on {card.training.hardware}"
+            for card in cards
+        )
+        steps = "as many steps as the recipe has" if asked.steps is None else f"{asked.steps} steps"
+        return (
+            f"{asked.name}. {generators}. {asked.per_class} images a class from each, as drawn and curated. "
+            f"Classifiers: {asked.network or 'the network of the recipe'}, recipe {asked.recipe}, {steps}, "
+            f"{asked.seeds} paired seeds{''.join(f', {setting}' for setting in asked.set)}. {asked.note}"
+        ).strip()
+
+
+def is_trained(name: str) -> bool:
+    """Whether a name stands for a checkpoint, and not for a preset."""
+    return name in packaged_checkpoints() or (Path(name) / CARD_NAME).is_file()
+
+
+def copy_report(bench: Path, out: Path) -> None:
+    """Copies the report of a bench with its pictures."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _REPORT:
+        shutil.copyfile(bench / name, out / name)
+    for picture in bench.rglob("*.png"):
+        (out / picture.relative_to(bench)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, out / picture.relative_to(bench))
