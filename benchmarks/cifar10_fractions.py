@@ -1,9 +1,19 @@
-"""What synthetic images are worth with little of CIFAR-10: a generator for each share of it, and a bench of both.
+r"""What synthetic images are worth with little of CIFAR-10: a generator for each share of it, and a bench of both.
 
     python benchmarks/cifar10_fractions.py --data imagefolder:cifar10 --name "CIFAR-10 (JPEG q75)" --state state
 
 Some hours on two CPU cores. Continues where it stopped when run again with the same --state, also after --max-time;
-finished, it writes results/cifar10_fractions.json and the report with its grids into reports/cifar10_fractions/.
+finished, it writes results/cifar10_fractions.json and the report with its grids into reports/cifar10_fractions/. The
+report names all places that it is given, which have to be relative: link to what is elsewhere.
+
+The generators of the report there were trained before, with DiffAugment and fewer images than their preset has:
+
+    synthaug train --model acgan --preset resnet --data CIFAR --fraction 0.01 --images 48k \
+        --diffaugment colour,translation --out GENERATORS/acgan-resnet-0.01/generator
+    synthaug train --model acgan --preset resnet --data CIFAR --fraction 0.1 --images 96k \
+        --diffaugment colour,translation --out GENERATORS/acgan-resnet-0.1/generator
+
+Of the 96k images, 64,640 were shown: that training was ended by --max-time. This took them by --generators GENERATORS.
 """
 
 from __future__ import annotations
@@ -19,7 +29,7 @@ from synthaug.generators.checkpoint import read_card
 from synthaug.workflows.report import bench_and_report
 
 REPORTS = Path(__file__).parent / "reports"
-KEPT = ("report.html", "report.md", "report.json", "costs.json")
+KEPT = ("report.html", "report.md", "report.json", "costs.json", "config.yaml", "provenance.json")
 
 
 def main() -> None:
@@ -37,6 +47,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps of every classifier")
     parser.add_argument("--max-time", help="stop after this long (9m, 1h)")
     options = parser.parse_args()
+    places = (options.data.rpartition(":")[2], options.state, options.generators or "")
+    if absolute := [str(place) for place in places if Path(place).is_absolute()]:
+        parser.error(f"the report that is kept names its places, which have to be relative; found {absolute[0]}")
     config = BenchConfig.resolve(
         {
             "data": options.data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,10 +117,14 @@ def plan_generation(config: GenerateConfig) -> GeneratePlan:
     )
 
 
-def generate(config: GenerateConfig) -> GenerateResult:
+def generate(config: GenerateConfig, *, may_begin: Callable[[], bool] | None = None) -> GenerateResult:
     """Draw a labelled set from a generator into shards; run again, it makes only what is missing.
 
     Under torchrun or accelerate launch, the processes share the work; the set does not depend on how many there are.
+
+    Args:
+        config: The settings.
+        may_begin: Asked before each shard; with the first that may not begin, the work ends. None makes all.
 
     Raises:
         InputError: For impossible settings, or a folder that holds something else.
@@ -144,12 +148,13 @@ def generate(config: GenerateConfig) -> GenerateResult:
     is_finished, new_images, *numbers = processes.agree([int(work.is_finished), work.images, *work.shards])
     started = time.monotonic()
     mine = numbers[processes.rank :: processes.world_size]
-    records = _publish(folder, drawing, mine, config.runtime().device)
+    records = _publish(folder, drawing, mine, config.runtime().device, may_begin)
+    new_images -= sum(_lacking(folder, plan.shard(number)) for number in mine if number not in records)
     processes.agree([])
     seconds = time.monotonic() - started
     missing: list[int] = []
     if processes.is_main and not is_finished:
-        made = {*work.checked, *numbers}
+        made = {*work.checked, *(numbers if may_begin is None else records)}
         missing = finish_set(folder, plan, records, made)
         if missing and config.mode == "extend":  # Some of those that are there may be too short.
             missing = sorted({*missing, *short_shards(folder, plan, except_for=made)})
@@ -217,17 +222,35 @@ def _warn_of_small_batches(config: GenerateConfig, plan: SetPlan) -> None:
         )
 
 
-def _publish(folder: Folder, drawing: Drawing, numbers: Sequence[int], device: str) -> dict[int, ShardRecord]:
-    """Makes the shards of this process; beside a set on a disk, notes what that took."""
+def _publish(
+    folder: Folder, drawing: Drawing, numbers: Sequence[int], device: str, may_begin: Callable[[], bool] | None
+) -> dict[int, ShardRecord]:
+    """Makes the shards of this process, all at once, or one by one if it may have to stop."""
+    if may_begin is None:
+        return _publish_part(folder, drawing, numbers, device)
+    records: dict[int, ShardRecord] = {}
+    for number in numbers:
+        if not may_begin():
+            break
+        records |= _publish_part(folder, drawing, [number], device)
+    return records
+
+
+def _publish_part(folder: Folder, drawing: Drawing, numbers: Sequence[int], device: str) -> dict[int, ShardRecord]:
+    """Makes some shards; beside a set on a disk, notes what that took."""
     plan, images = drawing.plan, 0
     if isinstance(folder, LocalFolder):
-        shards = [plan.shard(number) for number in numbers]
-        images = sum(len(shard) - len(kept_images(folder, shard)) for shard in shards)
+        images = sum(_lacking(folder, plan.shard(number)) for number in numbers)
     started = time.monotonic()
     records = publish_shards(folder, plan, numbers, lambda positions: _sample(drawing, positions))
     if isinstance(folder, LocalFolder) and images:
         record_cost(folder, images, time.monotonic() - started, device)
     return records
+
+
+def _lacking(folder: Folder, shard: ShardPlan) -> int:
+    """Images of a shard that do not stand in the folder yet."""
+    return len(shard) - len(kept_images(folder, shard))
 
 
 def _prepare(folder: Folder, config: GenerateConfig, plan: SetPlan, chosen: Sequence[int]) -> Work:

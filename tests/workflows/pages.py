@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 import statistics
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+from markdown_it import MarkdownIt
 
 from synthaug.core.pixels import encode_png
 from synthaug.workflows.bench import BenchConfig, BenchSummary
@@ -21,7 +24,10 @@ from synthaug.workflows.bench.worth import ClassGain, Worth, break_even
 from synthaug.workflows.cost import SamplingCost
 from tests.conftest import random_pixels
 
-CLASSES = ("<script>alert('cat')</script>", 'a|b & "dog"', "two\nlines")
+CLASSES = (
+    "<script>alert('cat')</script>", 'a|b & "dog"', "two\nlines",
+    "![x](evil.png)", "[free](javascript:alert(1))", "~~_*`gone`*_~~ \\",
+)  # fmt: skip
 SETTINGS = {
     "data": {"source": "imagefolder:my <b>images</b>", "class_counts": [5, 5, 5], "train_fingerprint": "ab" * 32},
     "synthetic_fraction": 0.5,
@@ -79,6 +85,29 @@ class Page(HTMLParser):
         return found[1:]
 
 
+def rendered(markdown: str) -> Page:
+    """What a renderer that knows nothing of this project makes of Markdown, with the tables and strikes of GitHub's."""
+    return Page(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown))
+
+
+def assert_reads_as(markdown: str, page: Page) -> None:
+    """Checks that Markdown shows the words of a page, cell by cell, and none of them as anything else."""
+    read = rendered(markdown)
+    own = [rows for rows in read.tables if not rows[0][0].startswith("Real training images")]  # its pictures
+    assert [_in_lines(rows) for rows in own] == [_in_lines(rows) for rows in page.tables]
+    for tag in ("h2", "h3"):
+        assert read.texts.get(tag, []) == page.texts.get(tag, [])
+    told = {" ".join(text.split()) for text in read.texts["p"]}
+    assert {" ".join(text.split()) for text in page.texts["p"] if text} <= told | set(read.texts.get("strong", []))
+    assert not {"a", "em", "s", "hr", "ol", "h4", "h5", "h6"} & {tag for tag, _ in read.tags}
+    assert len(read.all("img")) == len(page.all("img"))
+    assert all(re.fullmatch(r"(regime-\d+/)?(real|synthetic(-\d+)?)\.png", one["src"]) for one in read.all("img"))
+
+
+def _in_lines(rows: list[list[str]]) -> list[list[str]]:
+    return [[" ".join(cell.split()) for cell in row] for row in rows]
+
+
 def compare(arm: str, differences: Sequence[float], baseline: str = BASELINE) -> Comparison:
     """With figures that stand for those of the statistics."""
     difference, is_alone = estimate(list(differences)), len(differences) == 1
@@ -132,6 +161,8 @@ def make_regime(
         "images_seen": 9,
         "fingerprint": "cd" * 32,
         "quality": Quality(1.5, 0.9, 0.8, 1.1, 0.7),
+        "validated_classes": [_class_gain(label, called, seeds) for label, called in enumerate(classes)],
+        "quotas": [(20, 0, 10)[label % 3] for label in range(len(classes))],
         **facts,
     }
     results = [
@@ -256,10 +287,10 @@ def _accuracies(arm: Arm, gains: Sequence[float], names: Sequence[str], level: f
 def _class_gain(label: int, name: str, seeds: int) -> ClassGain:
     """The first class gains, the second loses, the third has no test image, and so on."""
     if label % 3 == 2:
-        return ClassGain(name, None, "no verdict", 10)
+        return ClassGain(name, None, "no verdict")
     mean = 4.0 if label % 3 == 0 else -4.0
     gain = Estimate(mean, mean - 1.5, mean + 1.5, seeds) if seeds > 1 else Estimate(mean, None, None, 1)
-    return ClassGain(name, gain, verdict(gain), 20 if mean > 0 else 0)
+    return ClassGain(name, gain, verdict(gain))
 
 
 def _arm_summary(arm: Arm, values: Sequence[float], classes: int) -> ArmSummary:

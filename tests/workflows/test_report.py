@@ -19,11 +19,13 @@ from synthaug.workflows.bench.worth import Worth
 from synthaug.workflows.curate.named import NamedFilter, check_classes
 from synthaug.workflows.report import bench_and_report, report
 from synthaug.workflows.report.write import command_line
+from synthaug.workflows.run.record import RECORD_NAME
 from tests.workflows.pages import (
     CLASSES,
     COST,
     GAINS,
     Page,
+    assert_reads_as,
     compare,
     make_control,
     make_costs,
@@ -227,8 +229,9 @@ def test_corruptions_that_were_not_looked_at_have_no_table(tmp_path: Path) -> No
 def test_an_inconclusive_bench_says_what_it_could_have_found(tmp_path: Path) -> None:
     page, markdown = reported(tmp_path, make_summary(GAINS["inconclusive"]))
     words = (
-        "mixed+classic − real+classic: 3 seeds find a true difference of 3.21 points in 80 of 100 benches; to find one "
-        "point as surely takes 17 seeds."
+        "mixed+classic − real+classic: by the test over seeds, corrected for the number of sets (Holm), 3 seeds find a "
+        "true difference of 3.21 points in 80 of 100 benches; to find one point as surely takes 17 seeds. Luck with "
+        "the test images, which more seeds do not remove, comes on top."
     )
     assert words in page.texts["p"]
     assert words in markdown
@@ -255,6 +258,37 @@ def test_a_bench_that_grew_says_so(tmp_path: Path) -> None:
     assert markdown.index("after 10 trainings") < markdown.index("Synthetic data helps")
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_a_bench_that_lost_seeds_or_arms_says_so_and_what(tmp_path: Path) -> None:
+    told = [
+        Extension(done=12, seeds=4, arms=3, left_out=("seed 3", "real-repeated")),
+        Extension(done=6, seeds=3, arms=2, added=("seed 4",)),
+    ]
+    steps = [
+        "after 12 trainings, of a bench of 3 arms and 4 seeds; left out: seed 3, real-repeated",
+        "after 6 trainings, of a bench of 2 arms and 3 seeds; added: seed 4",
+    ]
+    for count, change in ((1, "left out"), (2, "added and left out")):
+        summary = make_summary().model_copy(update={"extensions": told[:count]})
+        (tmp_path / str(count)).mkdir()
+        page, markdown = reported(tmp_path / str(count), summary)
+        [warning] = [text for text in page.texts["div"] if text.startswith("Seeds or arms were ")]
+        assert warning.startswith(f"Seeds or arms were {change} when results were there.")
+        assert warning.endswith("what was left out might have said otherwise.")
+        assert page.texts["li"] == steps[:count]
+        assert markdown.index("left out: seed 3") < markdown.index("Synthetic data helps")
+
+
+def test_the_folder_of_a_run_points_to_its_bench(tmp_path: Path) -> None:
+    (tmp_path / RECORD_NAME).write_text("{}")
+    with pytest.raises(InputError, match=f"holds a run.*run: synthaug report {tmp_path / 'bench'}$"):
+        report(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [RECORD_NAME]
+    with pytest.raises(InputError, match="holds no finished bench .*run: synthaug bench --out"):
+        report(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_page_has_a_table_of_settings_with_nested_names_and_short_hashes(page: Page) -> None:
     assert page.table("setting") == [
         ["data.source", "imagefolder:my <b>images</b>"],
@@ -269,17 +303,47 @@ def test_page_has_a_table_of_settings_with_nested_names_and_short_hashes(page: P
 def test_page_has_a_row_for_each_class_and_blanks_where_nothing_was_tested(page: Page) -> None:
     gains = page.table("class", "gain, points")
     assert [row[0] for row in gains] == list(CLASSES)
-    assert [row[1:] for row in gains] == [
-        ["+4.00", "+2.50 to +5.50", "helps", "25.0", "14", "20"],
-        ["-4.00", "-5.50 to -2.50", "hurts", "50.0", "13", "0"],
-        ["not tested", "–", "no verdict", "75.0", "13", "10"],
+    assert [row[1:] for row in gains[:3]] == [
+        ["+4.00", "+2.50 to +5.50", "helps", "25.0", "14"],
+        ["-4.00", "-5.50 to -2.50", "hurts", "50.0", "13"],
+        ["not tested", "–", "no verdict", "75.0", "13"],
+    ]
+    assert [row[1:] for row in page.table("class", "gain on validation images, points")[:3]] == [
+        ["+4.00", "+2.50 to +5.50", "helps", "14", "20"],
+        ["-4.00", "-5.50 to -2.50", "hurts", "13", "0"],
+        ["no images", "–", "no verdict", "13", "10"],
     ]
     accuracies = page.table("class", "real, %")
-    assert [row[1:] for row in accuracies] == [
+    assert [row[1:] for row in accuracies[:3]] == [
         ["60.0", "70.0", "66.5", "71.0", "73.0"],
         ["59.0", "69.0", "65.5", "70.0", "72.0"],
         ["–"] * 5,
     ]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_nothing_is_suggested_by_the_test_images(tmp_path: Path) -> None:
+    summary = make_summary(classes=("cat", "dog", "owl"), validated_classes=None, quotas=None)
+    page, markdown = reported(tmp_path, summary)
+    assert [row[3] for row in page.table("class", "gain, points")] == ["helps", "hurts", "no verdict"]
+    for text in (" ".join(page.texts["p"] + page.texts["th"] + page.texts["pre"]), markdown):
+        assert not any(word in text for word in ("Suggested", "suggested images", "synthaug curate"))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_quotas_of_former_versions_are_passed_over(tmp_path: Path) -> None:
+    """They were chosen by the test images."""
+    summary = make_summary(classes=("cat", "dog", "owl"), validated_classes=None, quotas=None)
+    write_bench(tmp_path, summary)
+    kept = json.loads((tmp_path / "report.json").read_text())
+    [one] = kept["regimes"][0]["sets"]
+    del one["validated_classes"], one["quotas"]
+    for found in one["classes"]:
+        found["quota"] = 7
+    (tmp_path / "report.json").write_text(json.dumps(kept))
+    result = report(tmp_path)
+    assert result.summary == summary
+    assert "synthaug curate" not in result.markdown.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -314,10 +378,14 @@ def test_hostile_names_stay_words(html: str, markdown: str) -> None:
         assert "&lt;script&gt;" in text
         assert "<b>" not in re.sub(r"<b>[^<]*</b>(?=<span>)", "", text)
         assert "<i>abacus" not in text
-    [row] = [line for line in markdown.splitlines() if "dog" in line and "hurts" in line]
+    row = next(line for line in markdown.splitlines() if "dog" in line and "hurts" in line)
     assert row.startswith('| a&#124;b &amp; "dog" | -4.00 |')
-    assert row.count("|") == 8
+    assert row.count("|") == 7
     assert "| two lines | not tested |" in markdown
+
+
+def test_markdown_reads_as_the_page_does(page: Page, markdown: str) -> None:
+    assert_reads_as(markdown, page)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -494,7 +562,7 @@ def test_summary_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("name", ["real.png", "synthetic.png", "costs.json"])
+@pytest.mark.parametrize("name", ["real.png", "synthetic.png", "costs.json", "config.yaml"])
 def test_missing_file_is_named(name: str, tmp_path: Path) -> None:
     write_bench(tmp_path, make_summary())
     (tmp_path / name).unlink()

@@ -8,9 +8,19 @@ import pytest
 from synthaug.cli.main import build_app
 from synthaug.core.errors import InputError
 from synthaug.workflows.report import ComparedBenches, compare_reports
-from tests.workflows.pages import COST, GAINS, Page, make_costs, make_regime, make_summary, undrawn_svg, write_bench
+from tests.workflows.pages import (
+    COST,
+    GAINS,
+    Page,
+    make_costs,
+    make_regime,
+    make_summary,
+    rendered,
+    undrawn_svg,
+    write_bench,
+)
 
-HOSTILE = "b <i>two & x"
+HOSTILE = "b <i>two & ![x](y) *z* _1_"
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +108,9 @@ def test_names_stay_words(folders: list[Path]) -> None:
         text = Path(name).read_text(encoding="utf-8")
         assert "<i>two" not in text
         assert "&lt;i&gt;two" in text
+    read = rendered(Path("sub/page.md").read_text(encoding="utf-8"))
+    assert read.tables == Page(Path("sub/page.html").read_text(encoding="utf-8")).tables
+    assert not {"a", "img", "em"} & {tag for tag, _ in read.tags}
 
 
 def test_a_bench_with_nothing_to_compare_yet_is_told(tmp_path: Path) -> None:

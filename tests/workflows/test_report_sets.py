@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shlex
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,16 +18,41 @@ from hypothesis import strategies as st
 from synthaug.cli.main import build_app
 from synthaug.cli.verb import to_json
 from synthaug.core.errors import InputError
+from synthaug.data.splits import Splits
+from synthaug.generators.checkpoint import read_card, write_card
+from synthaug.shards.manifest import Manifest
 from synthaug.workflows.bench import BenchConfig
 from synthaug.workflows.bench.record import RegimeRecord, SetFacts, SetRecord, StudyRecord
 from synthaug.workflows.bench.summary import BenchSummary, FailedCell
 from synthaug.workflows.bench.worth import Worth
+from synthaug.workflows.checkpoints import packaged_checkpoints
 from synthaug.workflows.report import figures, report
-from synthaug.workflows.report.drawing import shortened
-from tests.workflows.pages import COST, GAINS, Page, make_costs, make_regime, make_summary, undrawn_svg, write_bench
+from synthaug.workflows.report.drawing import INK, Entry, rows_plot, shortened
+from synthaug.workflows.report.making import commands
+from synthaug.workflows.report.provenance import Provenance
+from synthaug.workflows.synthesize import generate
+from tests.workflows.benches import noise_set
+from tests.workflows.pages import (
+    COST,
+    GAINS,
+    Page,
+    assert_reads_as,
+    make_costs,
+    make_regime,
+    make_summary,
+    rendered,
+    undrawn_svg,
+    write_bench,
+)
+from tests.workflows.sets import MakeConfig, samples_of, shards_in
 
 NAMES = ("ddpm", "my $x^{$ \\1 a|b <i>\"set\"</i> & 'more'")
 HEADER = ["set", "images", "curated", "recognised, %", "Frechet distance", "precision", "recall", "density"]
+LIVE = (
+    "![x](https://evil.example/p.png)", "[free](javascript:alert(1))", "[a]: /url 'b'", "# x", "x #", "1. x", "23) x",
+    "- x", "+ x", "> x", "---", "- - -", "***", "___", "===", "``` x", "`` `x` ``", "*a* **b**", "_a_ __b__ c_d_",
+    "~~x~~", "\\", "\\*x\\*", "<https://evil.example>", "&lt;b&gt; &#35;", "x | y \\| z", "| --- |",
+)  # fmt: skip
 ROWS = [
     ["ddpm", "40", "no", "62.5", "1.5", "0.900", "0.800", "1.100", "0.700", "9"],
     [NAMES[1], "40", "no", "50.0", "1.5", "0.900", "0.800", "1.100", "0.700", "9"],
@@ -158,6 +186,31 @@ def test_names_of_sets_stay_words(html: str, page: Page, markdown: str) -> None:
     assert "".join(NAMES[1].split()) in drawn  # neither a formula nor markup
 
 
+@pytest.mark.parametrize("group", range(3))
+def test_names_that_are_markdown_read_as_they_are(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    names = LIVE[group::3]
+    write_bench(tmp_path, make_summary(names=names, classes=(*LIVE[:2], "plain")))
+    result = report(tmp_path)
+    page, markdown = Page(result.report.read_text("utf-8")), result.markdown.read_text("utf-8")
+    assert_reads_as(markdown, page)
+    read = rendered(markdown)
+    assert read.texts["strong"] == page.texts["b"]
+    assert [text.partition(": mixed")[0] for text in read.texts["p"] if ": mixed+classic (" in text] == list(names)
+
+
+def test_names_are_drawn_as_they_are() -> None:
+    """Whatever they have in common with the colours, letters and names of the drawing."""
+    name = """#777777 #fefefe id="a" href="#b" url(#c) font 'DejaVu Sans'"""
+    entry = Entry("plain", name, 1.0, None, None, (), INK)
+    drawing = rows_plot([entry], "points", name, has_zero=True)
+    texts = ["".join(found.itertext()) for found in ET.fromstring(drawing).iter() if found.tag.endswith("text")]
+    assert {"plain", name} <= set(texts)
+    assert ET.fromstring(drawing).get("aria-label") == name
+    assert f"var(--dim, {INK})" in drawing
+    assert "system-ui" in drawing
+
+
 def test_verdicts_stand_at_the_top_each_in_its_colour(page: Page, folder: Path, markdown: str) -> None:
     assert report(folder).sentence.startswith("ddpm helps this classifier (+3.00, +0.52 to +5.48); my $x")
     assert page.texts["title"] == ["synthaug: 2 synthetic sets compared"]
@@ -266,6 +319,138 @@ def test_shortened_names_keep_their_ends(name: str, room: float) -> None:
         assert line.endswith(back)
         assert len(short) < len(line) + 1
     assert shortened(line, 1e9) == line
+
+
+def of_set(where: Path, folder: Path, **facts: Any) -> BenchSummary:
+    """A bench of a set that is there, in a folder."""
+    plan = Manifest.read(where).plan
+    known = {"per_class": plan.label_counts(), "images_seen": plan.generator.images_seen, "quotas": None}
+    summary = make_summary(classes=plan.class_names, **known | facts)
+    data = {"data": {"source_fingerprint": plan.generator.split.source_fingerprint}}
+    [regime] = summary.regimes
+    regime = regime.model_copy(update={"sets": [regime.sets[0].model_copy(update={"where": str(where)})]})
+    summary = summary.model_copy(update={"source": "digits", "settings": data, "regimes": [regime]})
+    folder.mkdir(exist_ok=True)
+    write_bench(folder, summary)
+    return summary
+
+
+def told(folder: Path) -> tuple[Page, list[list[str]]]:
+    """The page of a bench, and the words of its commands but the bench's own, without the program's name."""
+    page = Page(report(folder).report.read_text(encoding="utf-8"))
+    lines = [shlex.split(line) for text in page.texts["pre"] for line in text.splitlines()]
+    assert all(line[0] == "synthaug" for line in lines)
+    return page, [line[1:] for line in lines if line[1] in ("train", "generate", "curate")]
+
+
+@pytest.fixture
+def made(tiny_checkpoint: Path, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A set beside its generator, of which nobody has made a report."""
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    shutil.copytree(tiny_checkpoint, tmp_path / "generator")
+    generate(make_config(model=str(tmp_path / "generator"), seed=3))
+    return tmp_path / "set"
+
+
+def test_commands_of_the_report_make_the_set_that_it_judges(made: Path, tmp_path: Path) -> None:
+    """The same generator, from its images and settings on, and with it the same bytes of every sample."""
+    of_set(made, tmp_path / "bench")
+    page, commands = told(tmp_path / "bench")
+    assert [line[0] for line in commands] == ["train", "generate"]
+    shutil.rmtree(tmp_path / "generator")
+    original = str(made.rename(tmp_path / "original"))
+    for line, quicker in zip(commands, [["--grid-every", "1000"], []], strict=True):
+        build_app()([*line, *quicker, "--device", "cpu", "--quiet"], standalone_mode=False)
+    assert samples_of(str(made)) == samples_of(original)
+    assert shards_in(str(made)) == shards_in(original)
+    [row] = page.table("set", "generator")
+    assert row[1:5] == ["ddpm, preset digits", "50 real images", "40", "the last"]
+    assert "batch size 8" in row[5]
+    assert row[6] == "sampler dpmpp, 2 steps, guidance 1, seed 3, fp32"
+
+
+def test_a_training_that_ended_early_is_told(made: Path, tmp_path: Path) -> None:
+    card = read_card(tmp_path / "generator")
+    training = card.training.model_copy(update={"planned_images": 96_000, "kept_after": 32})
+    write_card(tmp_path / "generator", card.model_copy(update={"training": training}))
+    of_set(made, tmp_path / "bench", remark="trained otherwise: <b> instead of none")
+    page, [train, _] = told(tmp_path / "bench")
+    assert train[train.index("--images") + 1] == "96000"
+    assert any("ended early: 40 of 96,000 images were shown" in text for text in page.texts["p"])
+    assert page.table("set", "generator")[0][3:5] == ["40 of 96,000 planned", "after 32 images"]
+    assert "ddpm: trained otherwise: <b> instead of none." in page.texts["p"]
+
+
+def test_what_only_the_card_knows_is_said_to_be_unknown_without_it(made: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "generator")
+    of_set(made, tmp_path / "bench")
+    page, [train, generate] = told(tmp_path / "bench")
+    assert train[train.index("--images") + 1] == "40"
+    assert "--batch-size" not in train
+    assert generate[generate.index("--seed") + 1] == "3"
+    assert any("the card of its generator was not at hand; the command takes" in text for text in page.texts["p"])
+
+
+def test_how_a_set_was_made_is_kept_when_it_is_gone_or_replaced(made: Path, tmp_path: Path) -> None:
+    of_set(made, tmp_path / "bench")
+    before = report(tmp_path / "bench").report.read_bytes()
+    made.rename(tmp_path / "away")
+    shutil.rmtree(tmp_path / "generator")
+    assert report(tmp_path / "bench").report.read_bytes() == before
+    split = Manifest.read(tmp_path / "away").plan.generator.split
+    noise_set(made, split)
+    assert report(tmp_path / "bench").report.read_bytes() == before
+    of_set(tmp_path / "away", tmp_path / "other", per_class=(1,) * 10)  # another set than was benched
+    page, commands = told(tmp_path / "other")
+    assert not commands
+    assert "How ddpm was made was not recorded: no manifest of it was at hand." in page.texts["p"]
+
+
+def test_a_packaged_generator_is_called_by_its_name(
+    digits_splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    where = noise_set(tmp_path / "set", digits_splits.record)
+    manifest = json.loads((where / "manifest.json").read_text())
+    card = read_card(packaged_checkpoints()["acgan-digits"])
+    manifest["plan"]["generator"] |= {"model": card.model, "checkpoint": card.checkpoint}
+    (where / "manifest.json").write_text(json.dumps(manifest))
+    of_set(where, tmp_path / "bench")
+    _, [line] = told(tmp_path / "bench")
+    assert (line[0], line[line.index("--model") + 1]) == ("generate", "acgan-digits")
+
+
+def test_a_chosen_set_has_the_commands_that_chose_it() -> None:
+    one = Provenance(
+        where="sets/best", fingerprint="f", model="ddpm", preset="small", real=(5, 6), images_seen=9, seconds=1.0,
+        card=None, folder="sets/best-generator", train=None, generate={"per_class": 4}, drawn="",
+        filters=[["duplicates", "quota=cat:1,dog:2"], ["confidence=0.5"]],
+    )  # fmt: skip
+    lines, doubts = commands(one)
+    assert [line[1] for line in lines] == ["generate", "curate", "curate"]
+    drawn, first, second = (line[line.index("--out") + 1] for line in lines)
+    assert (lines[1][2], lines[2][2], second) == (drawn, first, "sets/best")
+    assert lines[1][3:7] == ["--filter", "duplicates", "--filter", "quota=cat:1,dog:2"]
+    assert any("No setting asks for the 11 real images" in text for text in doubts)
+
+
+def test_the_kept_report_of_cifar10_is_written_again_from_its_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthaug.workflows.report.drawing.svg", undrawn_svg)
+    monkeypatch.chdir(tmp_path)
+    kept = Path(__file__).parents[2] / "benchmarks" / "reports" / "cifar10_fractions"
+    folder = shutil.copytree(kept, tmp_path / "copy")
+    _, commands = told(folder)
+    images = [line[line.index("--images") + 1] for line in commands if line[0] == "train"]
+    assert images == ["48000", "96000"]
+    assert all(line[line.index("--diffaugment") + 1] == "colour,translation" for line in commands if line[0] == "train")
+    verdicts = [line for line in (kept / "report.md").read_text("utf-8").splitlines() if line.startswith("- **")]
+    assert verdicts
+    assert set(verdicts) <= set((folder / "report.md").read_text("utf-8").splitlines())
+    places = [word for line in commands for word in line if "/" in word]
+    assert places
+    assert not any(Path(word.partition(":")[2] or word).is_absolute() for word in places)
 
 
 def test_command_in_the_report_names_every_set(page: Page) -> None:

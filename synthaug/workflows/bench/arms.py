@@ -47,6 +47,11 @@ class Arm(BaseModel):
         """Whether its batches hold real images only, each as often as any other."""
         return not self.sets and not self.repeats_real
 
+    @property
+    def is_control(self) -> bool:
+        """Whether its outcome is known beforehand, against real images only with the same augmentation."""
+        return self.labels == "wrong" or self.repeats_real
+
 
 #: From the share of each batch that is synthetic and the sets' names to arms; one of no set, or one for each.
 _Template = Callable[[float, Sequence[str]], list[Arm]]
@@ -230,6 +235,12 @@ def _meaning(arm: Arm) -> str:
 def baseline_arms(arms: Sequence[Arm]) -> list[Arm]:
     """Those with real images only, one of which is the baseline."""
     return [arm for arm in arms if arm.role == "real"]
+
+
+def counterpart_of(arm: Arm, arms: Sequence[Arm], usual: str | None) -> Arm | None:
+    """The real-only arm with the same augmentation, where `usual` is the recipe's; None if there is none."""
+    augmentation = arm.transform or usual
+    return next((one for one in baseline_arms(arms) if (one.transform or usual) == augmentation), None)
 
 
 def deciding_arms(arms: Sequence[Arm], name: str) -> list[Arm]:

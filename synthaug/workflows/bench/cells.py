@@ -25,7 +25,7 @@ from synthaug.core.types import LabelledImages, spread
 from synthaug.data.batch_transforms import TRANSFORMS
 from synthaug.data.datamodule import MixedDataModule
 from synthaug.data.mixture import Mixture
-from synthaug.metrics.agreement import agreement
+from synthaug.metrics.agreement import Agreement, agreement
 from synthaug.workflows.bench.arms import Arm, judging_arm
 from synthaug.workflows.bench.quality import MOST_JUDGED, measure_quality
 from synthaug.workflows.bench.record import CellRecord, View
@@ -181,12 +181,14 @@ def run_cell(
 
         tested = open_and_test(probabilities, regime.test.seal(cell.key), corruptions=inputs.config.robustness)
         seconds = time.monotonic() - started
+        validated = _agreement(probabilities, regime.splits.validation)
         judged = _judge(regime, cell, trained, probabilities, datamodule)
     return CellResult(
         **cell.names(),
         steps=trained.steps,
         best_step=trained.best_step,
         validation_accuracy=trained.validation_accuracy,
+        validation_per_class=validated.per_class,
         tested=tested,
         **judged,
         curve=trained.curve,
@@ -229,15 +231,17 @@ def _judge(
         for one in regime.sets
         if one.images.fingerprint in cell.judged
     }
-    classes = len(regime.splits.train.class_names)
-    fidelity = {
-        name: agreement(probabilities(images.images).argmax(dim=1), images.labels, classes)
-        for name, images in sets.items()
-    }
     return {
-        "label_fidelity": fidelity,
+        "label_fidelity": {name: _agreement(probabilities, images) for name, images in sets.items()},
         "quality": measure_quality(trained, regime.splits.validation, sets, datamodule.preparation),
     }
+
+
+def _agreement(
+    probabilities: Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n k"]], images: LabelledImages
+) -> Agreement:
+    """How often a classifier's predictions are the labels."""
+    return agreement(probabilities(images.images).argmax(dim=1), images.labels, len(images.class_names))
 
 
 @functools.lru_cache(maxsize=4)

@@ -100,17 +100,20 @@ class Pair:
 
 
 def compare(pairs: Sequence[Pair]) -> list[Comparison]:
-    """Compares arms that have a seed in common, with Holm's correction for looking at all of these."""
+    """Compares arms that have a seed in common, with Holm's correction for looking at all of these.
+
+    What could have been found is that of the test over seeds with the first step of this correction.
+    """
     pairs = [pair for pair in pairs if pair.seeds]
     differences = [pair.differences() for pair in pairs]
     adjusted = holm([t_p(values) for values in differences])
-    return [_compared(*entry) for entry in zip(pairs, differences, adjusted, strict=True)]
+    return [_compared(*entry, len(pairs)) for entry in zip(pairs, differences, adjusted, strict=True)]
 
 
-def _compared(pair: Pair, differences: list[float], adjusted: float) -> Comparison:
+def _compared(pair: Pair, differences: list[float], adjusted: float, comparisons: int) -> Comparison:
     difference = estimate(differences)
     beyond = two_way_interval(pair.per_image())
-    deviation = deviation_of(differences)
+    deviation, seeds = deviation_of(differences), len(differences)
     return Comparison(
         arm=pair.name,
         baseline=pair.baseline,
@@ -121,8 +124,8 @@ def _compared(pair: Pair, differences: list[float], adjusted: float) -> Comparis
         permutation_p=permutation_p(differences),
         p=t_p(differences),
         adjusted_p=adjusted,
-        detectable=None if deviation is None else minimum_detectable_effect(deviation, len(differences)),
-        seeds_for_a_point=None if deviation is None else seeds_needed(1.0, deviation),
+        detectable=None if deviation is None else minimum_detectable_effect(deviation, seeds, comparisons=comparisons),
+        seeds_for_a_point=None if deviation is None else seeds_needed(1.0, deviation, comparisons=comparisons),
         verdict=verdict(difference, p=adjusted, beyond=beyond),
     )
 

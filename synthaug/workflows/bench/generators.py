@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from synthaug.core.console import log
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.core.storage import one_at_a_time
 from synthaug.data.splits import Splits
-from synthaug.generators.checkpoint import CARD_NAME, TrainingSummary, read_card
+from synthaug.generators.checkpoint import CARD_NAME
 from synthaug.shards.manifest import MANIFEST_NAME
+from synthaug.workflows.bench.kept import Wanted, judge_kept
 from synthaug.workflows.bench.settings import BenchConfig
 from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.train import TrainConfig, plan_training, train
@@ -35,16 +37,19 @@ def is_finished(folder: Path) -> bool:
 
 
 def check_generators(config: BenchConfig, splits: _Splits) -> None:
-    """Refuses now what could not be trained later.
+    """Refuses now what could not be trained, or not be used, later.
 
     Raises:
-        InputError: For an unknown generator, or one that does not suit the images.
+        InputError: For an unknown generator, one that does not suit the images, another one than is asked for, or a
+            share of the trainings before all sets are there.
     """
-    for fraction, _ in splits.values():
-        for wanted in _wanted(config):
-            folder = _folder(config, wanted, fraction) / "generator"
-            if not (folder / CARD_NAME).is_file():
-                plan_training(_training(config, wanted, folder, fraction, None))
+    for wanted, fraction, parts, generator, made in _all(config, splits):
+        if (generator / CARD_NAME).is_file():
+            judge_kept(config, wanted, generator, parts, is_drawn=is_finished(made))
+        else:
+            plan_training(_training(config, wanted, generator, fraction, None))
+        if not is_finished(made):
+            _refuse_side_by_side(config, made)
 
 
 def make_sets(config: BenchConfig, splits: _Splits, deadline: float | None) -> dict[str, list[Path]]:
@@ -59,37 +64,79 @@ def make_sets(config: BenchConfig, splits: _Splits, deadline: float | None) -> d
         The sets of every regime by its name.
 
     Raises:
-        InputError: If a generator that is there was trained on other images.
+        InputError: If a generator that is there is not the one that is asked for, or something is to be made while
+            other jobs work on other shares of the trainings.
         TrainingError: If there was no time to finish one.
     """
-    sets = made_sets(config, splits)
-    for name, (fraction, parts) in splits.items():
-        for wanted, folder in zip(_wanted(config), sets[name], strict=True):
-            generator = _folder(config, wanted, fraction) / "generator"
-            with one_at_a_time(generator):
-                _train(config, wanted, generator, fraction, parts, deadline, is_drawn=is_finished(folder))
-                if not is_finished(folder):
-                    log(f"drawing {config.per_class} images of each class with {generator}")
-                _draw(config, generator, folder)
-    return sets
+    for wanted, fraction, parts, generator, made in _all(config, splits):
+        with one_at_a_time(generator):
+            _train(config, wanted, generator, fraction, parts, deadline, is_drawn=is_finished(made))
+            _draw(config, generator, made, deadline)
+    return made_sets(config, splits)
 
 
-def _wanted(config: BenchConfig) -> list[tuple[str, str | None]]:
-    """Kind and preset of each generator."""
+def remarks_on_sets(config: BenchConfig, splits: _Splits) -> dict[str, str]:
+    """What has to be said of sets whose generators were not trained as this bench would do it, by their folders.
+
+    Raises:
+        InputError: If a generator that is there is not the one that is asked for.
+    """
+    return {
+        str(made): judge_kept(config, wanted, generator, parts, is_drawn=True).remark
+        for wanted, _, parts, generator, made in _all(config, splits)
+        if (generator / CARD_NAME).is_file()
+    }
+
+
+def _all(config: BenchConfig, splits: _Splits) -> Iterator[tuple[Wanted, float | None, Splits, Path, Path]]:
+    """Every generator: what it is, the share of the real images and the images, its folder and that of its set."""
+    for name, made in made_sets(config, splits).items():
+        fraction, parts = splits[name]
+        for wanted, folder in zip(_wanted(config), made, strict=True):
+            yield wanted, fraction, parts, folder.parent / "generator", folder
+
+
+def _wanted(config: BenchConfig) -> list[Wanted]:
     return [
         (kind, preset or None) for kind, _, preset in (name.partition("/") for name in config.generator_per_fraction)
     ]
 
 
-def _folder(config: BenchConfig, wanted: tuple[str, str | None], fraction: float | None) -> Path:
+def _folder(config: BenchConfig, wanted: Wanted, fraction: float | None) -> Path:
     home = config.generators or config.out / GENERATORS_NAME
     amount = f"{config.per_class_real}-a-class" if fraction is None else f"{fraction:g}"
     return home / "-".join([part for part in wanted if part] + [amount])
 
 
+def _refuse_side_by_side(config: BenchConfig, missing: Path) -> None:
+    """Refuses to make anything in one of several jobs, which no lock tells apart if they run on several machines.
+
+    Raises:
+        InputError: Saying how to make it.
+    """
+    if config.share()[1] > 1:
+        raise InputError(
+            f"--cells {config.cells}: {missing} is still to be made, and jobs that work side by side would make it all "
+            "at once. Run the same command without --cells first: it makes all generators and sets before any training "
+            "of a classifier, and what it does of these counts; with --max-time it stops after that long"
+        )
+
+
+def _time_left(deadline: float | None, what: str) -> float | None:
+    """Seconds until the deadline; None without one.
+
+    Raises:
+        TrainingError: If it has passed, so that nothing is begun.
+    """
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        raise TrainingError(f"--max-time ended before {what}; the same command goes on from there")
+    return left
+
+
 def _train(
     config: BenchConfig,
-    wanted: tuple[str, str | None],
+    wanted: Wanted,
     folder: Path,
     fraction: float | None,
     splits: Splits,
@@ -98,14 +145,14 @@ def _train(
     is_drawn: bool,
 ) -> None:
     if (folder / CARD_NAME).is_file():
-        card = read_card(folder)
-        if card.split.train_fingerprint != splits.record.train_fingerprint:
-            raise InputError(f"{folder} holds a generator trained on other images; choose another --generators")
-        if is_drawn and config.generator_images is None:
+        kept = judge_kept(config, wanted, folder, splits, is_drawn=is_drawn)
+        if not kept.goes_on:
+            if kept.remark:
+                log(f"warning: {folder}: {kept.remark}")
             return
-        if _is_as_asked(card.training, config.generator_images, folder):
-            return
-    result = train(_training(config, wanted, folder, fraction, deadline))
+    _refuse_side_by_side(config, folder)
+    left = _time_left(deadline, f"{folder} was trained")
+    result = train(_training(config, wanted, folder, fraction, left))
     if not result.is_complete:
         raise TrainingError(
             f"--max-time ended while {folder} was being trained ({result.training.images_seen:,} of "
@@ -114,7 +161,7 @@ def _train(
 
 
 def _training(
-    config: BenchConfig, wanted: tuple[str, str | None], folder: Path, fraction: float | None, deadline: float | None
+    config: BenchConfig, wanted: Wanted, folder: Path, fraction: float | None, max_time: float | None
 ) -> TrainConfig:
     model, preset = wanted
     return TrainConfig.resolve(
@@ -133,34 +180,31 @@ def _training(
             "images": config.generator_images,
             "out": folder,
             "resume": "auto",
-            "max_time": None if deadline is None else max(1.0, deadline - time.monotonic()),
+            "max_time": max_time,
         }
     )
 
 
-def _is_as_asked(training: TrainingSummary, asked: int | None, folder: Path) -> bool:
-    """Whether a training needs nothing more: it is complete, or ended where it is asked to end.
-
-    Raises:
-        InputError: If it was to be another one.
-    """
-    if asked is None or asked == training.planned_images:
-        return training.images_seen >= training.planned_images
-    if asked == training.images_seen:
-        return True
-    raise InputError(
-        f"{folder} holds a generator that was shown {training.images_seen:,} of {training.planned_images:,} images, "
-        f"not {asked:,}; ask for one of these numbers with --generator-images, or choose another --generators"
+def _draw(config: BenchConfig, generator: Path, out: Path, deadline: float | None) -> None:
+    settings = GenerateConfig.resolve(
+        {
+            "model": str(generator),
+            "per_class": config.per_class,
+            "out": str(out),
+            "seed": config.seed,
+            "device": config.device,
+            "precision": config.precision,
+        }
     )
-
-
-def _draw(config: BenchConfig, generator: Path, out: Path) -> None:
-    values = {
-        "model": str(generator),
-        "per_class": config.per_class,
-        "out": str(out),
-        "seed": config.seed,
-        "device": config.device,
-        "precision": config.precision,
-    }
-    generate(GenerateConfig.resolve(values))
+    if is_finished(out):
+        generate(settings)  # which looks whether it is that set
+        return
+    _refuse_side_by_side(config, out)
+    _time_left(deadline, f"{out} was drawn")
+    log(f"drawing {config.per_class} images of each class with {generator}")
+    result = generate(settings, may_begin=None if deadline is None else lambda: time.monotonic() < deadline)
+    if result.missing_shards:
+        raise TrainingError(
+            f"--max-time ended while {out} was being drawn ({result.missing_shards} of {result.shards} shards are "
+            "missing); the same command goes on from there"
+        )

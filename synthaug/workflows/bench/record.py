@@ -33,6 +33,8 @@ class SetFacts(_Frozen):
         is_curated: Whether some were chosen among more.
         images_seen: Images that were shown to its generator.
         fingerprint: Of its pixels and labels.
+        remark: What a reader has to know of it, such as that its generator was not trained as this bench would train
+            one; mostly nothing.
     """
 
     name: str
@@ -42,10 +44,11 @@ class SetFacts(_Frozen):
     is_curated: bool
     images_seen: int
     fingerprint: str
+    remark: str = ""
 
 
 class Extension(_Frozen):
-    """Seeds or arms were added after results were there.
+    """Seeds, arms or sets were added or left out after results were there.
 
     Intervals are those of a bench of this size only if the results had no say in it.
 
@@ -53,11 +56,20 @@ class Extension(_Frozen):
         done: Trainings that were done.
         seeds: Seeds then.
         arms: Arms then.
+        added: What was added, in words; not known of extensions of former versions, which were additions.
+        left_out: What had results and was left out, in words; what is asked for again is taken from this list.
     """
 
     done: int
     seeds: int
     arms: int
+    added: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def is_addition(self) -> bool:
+        """Whether something was added."""
+        return bool(self.added) or not self.left_out
 
 
 class SetRecord(SetFacts):
@@ -128,7 +140,9 @@ class StudyRecord(_Frozen):
         regimes: One for each number of real images.
         settings: What all trainings share, and no continuation may change.
         environment: Hardware and versions, as the bench was begun.
-        extensions: Times at which seeds or arms were added to a bench with results.
+        extensions: Times at which seeds or arms were added to a bench with results, or left out.
+        was_planned: Whether this size was settled before there were results, by somebody who takes back what there was
+            no time for.
     """
 
     source: str
@@ -138,6 +152,7 @@ class StudyRecord(_Frozen):
     settings: dict[str, Any]
     environment: dict[str, str]
     extensions: list[Extension]
+    was_planned: bool = False
 
     @property
     def cells(self) -> list[CellRecord]:

@@ -10,7 +10,7 @@ from synthaug.classifiers.recipes import Recipe, accumulation, factor_at
 from synthaug.core.errors import InputError
 from synthaug.data.sources import Source
 from synthaug.data.splits import Splits
-from synthaug.workflows.bench.arms import Arm, arms_of
+from synthaug.workflows.bench.arms import Arm, arms_of, counterpart_of
 from synthaug.workflows.bench.record import View
 from synthaug.workflows.bench.sealed import TestImages
 from synthaug.workflows.bench.sets import SyntheticSet, named_apart, read_sets
@@ -157,11 +157,17 @@ def checked_arms(config: BenchConfig, sets: Sequence[str]) -> tuple[Arm, ...]:
     """
     arms = arms_of(config.arms, sets, synthetic_fraction=config.synthetic_fraction, sweep=config.synthetic_fractions)
     usual = config.resolved_recipe().transform
-    plain = {arm.transform or usual for arm in arms if arm.role == "real"}
     for arm in arms:
-        if arm.role == "mixed" and (arm.transform or usual) not in plain:
+        if (arm.role == "mixed" or arm.is_control) and counterpart_of(arm, arms, usual) is None:
+            augmentation = arm.transform or usual
             raise InputError(
-                f"--arms: {arm.name} needs a real-only arm with the same augmentation ({arm.transform or usual}), or "
-                "what that gains would be put down to synthetic images; add real, real+classic or real+strong"
+                f"--arms: {arm.name} needs a real-only arm with the same augmentation ({augmentation}), or what that "
+                f"gains would be put down to other differences; add {_real_arm(augmentation, usual)}"
             )
     return arms
+
+
+def _real_arm(augmentation: str, usual: str) -> str:
+    """What to ask for to have a real-only arm with this augmentation."""
+    named = {"none": "real", "strong": "real+strong", usual: "real+classic"}
+    return named.get(augmentation, f"an arm of your own with role: real and transform: {augmentation}")

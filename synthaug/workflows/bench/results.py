@@ -15,7 +15,7 @@ from synthaug.core.storage import append_json_line, one_at_a_time, read_json_lin
 from synthaug.metrics.agreement import Agreement
 from synthaug.workflows.bench.quality import Quality
 from synthaug.workflows.bench.record import CellRecord, View
-from synthaug.workflows.bench.tested import Tested
+from synthaug.workflows.bench.tested import Share, Tested
 
 _PATTERN = "results*.jsonl"
 
@@ -42,6 +42,8 @@ class CellResult(_Row):
         steps: Optimiser steps taken.
         best_step: Step of the weights that were kept.
         validation_accuracy: Of those weights.
+        validation_per_class: The same for the images of each class, None for a class without images; None of an earlier
+            version, which did not look.
         tested: What they make of the test images.
         label_fidelity: Agreement with the labels of each synthetic set, by its fingerprint; only from the judging arm.
         quality: Each set against the validation images in this classifier's features, by its fingerprint; only from
@@ -53,6 +55,7 @@ class CellResult(_Row):
     steps: int
     best_step: int
     validation_accuracy: float
+    validation_per_class: tuple[Share | None, ...] | None = None
     tested: Tested
     label_fidelity: dict[str, Agreement]
     quality: dict[str, Quality]

@@ -12,6 +12,7 @@ from typing import Any
 from synthaug.core.console import log
 from synthaug.core.errors import TrainingError
 from synthaug.core.runtime import processors
+from synthaug.core.storage import one_at_a_time
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits
 from synthaug.workflows.bench.cells import Cell
@@ -25,7 +26,7 @@ from synthaug.workflows.bench.sets import SyntheticSet, set_names
 from synthaug.workflows.bench.settings import BenchConfig
 from synthaug.workflows.bench.study import Study, check_bench_folder, has_second_view
 from synthaug.workflows.bench.summarise import refresh_summary
-from synthaug.workflows.bench.summary import BenchSummary
+from synthaug.workflows.bench.summary import SUMMARY_NAME, BenchSummary
 from synthaug.workflows.bench.workers import Outcome, attempt, run_together
 
 #: Seconds of work below which processes of their own, which have to begin, are not worth it: of 35 they lose a quarter
@@ -107,7 +108,7 @@ def _plan_of_generators(
         regimes={name: recipe.sized(len(parts.train)).steps or 0 for name, (_, parts) in splits.items()},
         cells=cells,
         missing_cells=cells,
-        power={name: presumed(len(parts.test), config.seeds) for name, (_, parts) in splits.items()},
+        power={name: presumed(len(parts.test), config.seeds, len(names)) for name, (_, parts) in splits.items()},
         generators=unmade,
         settings={},
     )
@@ -121,8 +122,8 @@ def bench(config: BenchConfig, *, was_planned: bool = False) -> BenchSummary:
 
     Args:
         config: The settings.
-        was_planned: Whether it was settled, before there were results, that the bench would get these seeds and arms;
-            else the report says that results could have had a say in it.
+        was_planned: Whether it was settled, before there were results, that the bench would get these seeds and arms,
+            and lose again what there is no time for; else the report says that results could have had a say in it.
 
     Returns:
         What is known now: everything, unless `max_time` or `cells` left some to other runs.
@@ -130,7 +131,8 @@ def bench(config: BenchConfig, *, was_planned: bool = False) -> BenchSummary:
     Raises:
         InputError: For impossible settings, a leaking or foreign set, or a folder with another bench.
         DamageError: If a shard set is damaged.
-        TrainingError: If a training failed; all others are kept, and the next run tries it again.
+        TrainingError: If a training failed, or time ended before all sets were made; what is done is kept, and the next
+            run goes on.
     """
     config.check()
     deadline = None if config.max_time is None else time.monotonic() + config.max_time
@@ -147,7 +149,8 @@ def bench(config: BenchConfig, *, was_planned: bool = False) -> BenchSummary:
         folder = pictures_folder(config.out, number, len(study.regimes))
         write_pictures(folder, regime.splits.train, [one.images for one in regime.sets])
     _run_missing(study, config, deadline)
-    summary = refresh_summary(config.out)
+    with one_at_a_time(config.out / SUMMARY_NAME):  # or another job, which knew less, might write last
+        summary = refresh_summary(config.out)
     mine, failures = {cell.key for cell in _share(config, study)}, _results(config, study).failed
     if failed := [failure for key, failure in failures.items() if key in mine]:
         raise TrainingError(

@@ -76,7 +76,9 @@ class BenchConfig(RecipeConfig):
     )
     robustness: bool = Field(True, description="Also test on corrupted test images.")
     cells: str | None = Field(
-        None, description="Do only a share K/N of the trainings, such as 3/16, for jobs that work side by side."
+        None,
+        description="Do only a share K/N of the trainings, such as 3/16, for jobs that work side by side; sets have to "
+        "be there.",
     )
     max_time: Duration | None = Field(
         None, description="Stop after this long (90s, 9m, 1h); the same command goes on from there."

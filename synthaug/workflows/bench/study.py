@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,16 @@ from synthaug.core.storage import check_folder, check_same_settings
 from synthaug.data.splits import Splits
 from synthaug.workflows.bench.arms import Arm
 from synthaug.workflows.bench.cells import Cell, CellInputs
-from synthaug.workflows.bench.generators import GENERATORS_NAME
-from synthaug.workflows.bench.record import STUDY_NAME, Extension, RegimeRecord, StudyRecord, View, read_study
+from synthaug.workflows.bench.generators import GENERATORS_NAME, remarks_on_sets
+from synthaug.workflows.bench.record import (
+    STUDY_NAME,
+    CellRecord,
+    Extension,
+    RegimeRecord,
+    StudyRecord,
+    View,
+    read_study,
+)
 from synthaug.workflows.bench.regimes import Regime, open_regimes
 from synthaug.workflows.bench.results import read_results
 from synthaug.workflows.bench.sets import SyntheticSet
@@ -81,8 +90,10 @@ class Study:
         for cell in cells[: len(cells) // config.seeds]:
             data = inputs.datamodule(cell)  # refuses now what could not be mixed later
         config.warn_of_preparation(pretrained, data.preparation)
-        settings = _settings(config, inputs, first)
-        return cls(inputs, regimes, _once(cells), _record(config, regimes, cells, settings, was_planned=was_planned))
+        settings, remarks = _settings(config, inputs, first), remarks_on_sets(config, splits)
+        records = [_regime_record(regime, cells, remarks) for regime in regimes]
+        record = _record(config, first, records, settings, was_planned=was_planned)
+        return cls(inputs, regimes, _once(cells), record)
 
 
 def _once(cells: list[Cell]) -> list[Cell]:
@@ -139,42 +150,94 @@ def _settings(config: BenchConfig, inputs: CellInputs, regime: Regime) -> dict[s
 
 
 def _record(
-    config: BenchConfig, regimes: list[Regime], cells: list[Cell], settings: dict[str, Any], *, was_planned: bool
+    config: BenchConfig, first: Regime, regimes: list[RegimeRecord], settings: dict[str, Any], *, was_planned: bool
 ) -> StudyRecord:
     check_bench_folder(config.out)
-    here, extensions = environment(), []
+    here, extensions = environment(), list[Extension]()
     if (config.out / STUDY_NAME).is_file():
         before = read_study(config.out)
         check_same_settings(before.settings, settings, f"the bench in {config.out}")
-        here, extensions = before.environment, list(before.extensions)
+        here, extensions = before.environment, _former_extensions(before, regimes)
         if not was_planned:
-            extensions += _extension(config, before, cells)
+            extensions += _extension(config, before, regimes)
     return StudyRecord(
-        source=regimes[0].splits.record.source,
-        class_names=list(regimes[0].splits.train.class_names),
+        source=first.splits.record.source,
+        class_names=list(first.splits.train.class_names),
         seeds=[config.seed + number for number in range(config.seeds)],
-        regimes=[_regime_record(regime, cells) for regime in regimes],
+        regimes=regimes,
         settings=settings,
         environment=here,
         extensions=extensions,
+        was_planned=was_planned,
     )
 
 
-def _extension(config: BenchConfig, before: StudyRecord, cells: list[Cell]) -> list[Extension]:
-    """That this bench has trainings which one with results did not have; nothing if it has none.
+def _former_extensions(before: StudyRecord, regimes: list[RegimeRecord]) -> list[Extension]:
+    """Those that there were; what is asked for again is no longer left out."""
+    asked, kept = _asked(regimes), []
+    for one in before.extensions:
+        left_out = tuple(words for words in one.left_out if words not in asked)
+        if left_out or one.is_addition:
+            kept.append(one.model_copy(update={"left_out": left_out}))
+    return kept
 
-    Other numbers of real images have verdicts of their own.
+
+def _extension(config: BenchConfig, before: StudyRecord, regimes: list[RegimeRecord]) -> list[Extension]:
+    """What this bench adds to one with results, or leaves out of it; nothing if it does neither.
+
+    Other numbers of real images have verdicts of their own. What had been left out before is not added.
     """
-    known = {regime.name: {cell.key for cell in regime.cells} for regime in before.regimes}
-    if all(cell.key in known.get(cell.regime.name, {cell.key}) for cell in cells):
-        return []
-    done = len(read_results(config.out, before.cells).done)
-    arms = {arm.name for regime in before.regimes for arm in regime.arms}
-    return [Extension(done=done, seeds=len(before.seeds), arms=len(arms))] if done else []
+    cells = [*before.cells, *(cell for regime in regimes for cell in regime.cells)]
+    # Whether a training has judged all sets does not matter here: its result could be seen.
+    done = read_results(config.out, [cell.model_copy(update={"judged": ()}) for cell in cells]).done
+    seen = {cell.key for cell in before.cells} & done.keys()
+    pairs = [(old, new) for old in before.regimes for new in regimes if old.name == new.name]
+    added = [words for old, new in pairs for cell, words in _only_in(new, old) if cell.key not in done]
+    gone = [words for old, new in pairs for cell, words in _only_in(old, new) if cell.key in done]
+    if before.was_planned:  # by time, and what there was no time for in full goes
+        gone = []
+    asked, returned = _asked(regimes), {words for one in before.extensions for words in one.left_out}
+    extension = Extension(
+        done=len(seen),
+        seeds=len(before.seeds),
+        arms=len({arm.name for regime in before.regimes for arm in regime.arms}),
+        added=tuple(words for words in dict.fromkeys(added) if words not in returned),
+        left_out=tuple(f"{words}, as it was" if words in asked else words for words in dict.fromkeys(gone)),
+    )
+    return [extension] if seen and (extension.added or extension.left_out) else []
 
 
-def _regime_record(regime: Regime, cells: list[Cell]) -> RegimeRecord:
+def _asked(regimes: list[RegimeRecord]) -> set[str]:
+    """All words for what a bench asks for."""
+    cells = [(regime, cell) for regime in regimes for cell in regime.cells]
+    arms = {_arm_words(regime, cell, with_sets=with_sets) for regime, cell in cells for with_sets in (False, True)}
+    return arms | {_seed_words(cell) for _, cell in cells}
+
+
+def _only_in(one: RegimeRecord, other: RegimeRecord) -> Iterator[tuple[CellRecord, str]]:
+    """Trainings that the other lacks, each with the words for what it belongs to: its seed, or its arm."""
+    keys, seeds = {cell.key for cell in other.cells}, {cell.seed for cell in other.cells}
+    names = {(cell.arm, cell.view) for cell in other.cells}
+    for cell in one.cells:
+        if cell.key not in keys:
+            is_known = (cell.arm, cell.view) in names
+            yield cell, _arm_words(one, cell, with_sets=is_known) if cell.seed in seeds else _seed_words(cell)
+
+
+def _seed_words(cell: CellRecord) -> str:
+    return f"seed {cell.seed}"
+
+
+def _arm_words(regime: RegimeRecord, cell: CellRecord, *, with_sets: bool) -> str:
+    name = cell.arm if cell.view == "equal steps" else f"{cell.arm}, {cell.view}"
+    sets = next(arm.sets for arm in regime.arms if arm.name == cell.arm)
+    where = " and ".join(one.where for one in regime.sets if one.name in sets)
+    return f"{name} with {where}" if with_sets and where else name
+
+
+def _regime_record(regime: Regime, cells: list[Cell], remarks: Mapping[str, str]) -> RegimeRecord:
     splits, sets = regime.splits, [one.record() for one in regime.sets]
+    sets = [one.model_copy(update={"remark": remarks.get(one.where, "")}) for one in sets]
     return RegimeRecord(
         name=regime.name,
         fraction=regime.fraction,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from synthaug.workflows.bench.arms import baseline_arms, deciding_arms, judging_arm, pairs_of
+from synthaug.workflows.bench.arms import baseline_arms, counterpart_of, deciding_arms, judging_arm, pairs_of
 from synthaug.workflows.bench.comparing import Pair, Table, compare
 from synthaug.workflows.bench.costs import costs_of
 from synthaug.workflows.bench.quality import Quality
@@ -24,7 +24,14 @@ from synthaug.workflows.bench.summary import (
     RegimeSummary,
     SetResult,
 )
-from synthaug.workflows.bench.worth import RealPoint, Worth, class_gains, extra_real_images
+from synthaug.workflows.bench.worth import (
+    ClassGain,
+    RealPoint,
+    Worth,
+    class_gains,
+    class_quotas,
+    extra_real_images,
+)
 
 
 def refresh_summary(folder: Path) -> BenchSummary:
@@ -106,7 +113,7 @@ def _regime(
             for facts, gain in zip(regime.sets, gains, strict=True)
         ],
         comparisons=others,
-        controls=_controls(regime, table),
+        controls=_controls(regime, table, study.settings.get("recipe", {}).get("transform")),
         arms=_arms(regime, table),
         equal_epochs=_equal_epochs(regime, table, results, baseline),
         missing=sum(cell.key not in results.done for cell in regime.cells),
@@ -124,14 +131,21 @@ def _others(regime: RegimeRecord, table: Table, baseline: str, deciding: Sequenc
     return compare([*(_pair(table, name, baseline) for name in left), *(_pair(table, *names) for names in sets)])
 
 
-def _controls(regime: RegimeRecord, table: Table) -> list[Control]:
-    """Arms whose outcome is known, each against the real-only arm with its augmentation, each for itself."""
+def _controls(regime: RegimeRecord, table: Table, usual: str | None) -> list[Control]:
+    """Arms whose outcome is known, each against the real-only arm with its augmentation, each for itself.
+
+    Without such an arm, which no bench may begin without, nothing is known of the outcome.
+
+    Args:
+        regime: One number of real images.
+        table: Its finished cells.
+        usual: The recipe's augmentation.
+    """
     controls = []
     for arm in regime.arms:
-        if arm.labels != "wrong" and not arm.repeats_real:
+        twin = counterpart_of(arm, regime.arms, usual) if arm.is_control else None
+        if twin is None:
             continue
-        real = baseline_arms(regime.arms)
-        twin = next((one for one in real if one.transform == arm.transform), real[0])
         for comparison in compare([_pair(table, arm.name, twin.name)]):
             wrong = {"helps"} if arm.labels == "wrong" else {"helps", "hurts"}
             controls.append(
@@ -159,9 +173,9 @@ def _set_result(
     fidelity = [cell.label_fidelity[facts.fingerprint] for cell in judges]
     measured = [cell.quality[facts.fingerprint] for cell in judges if facts.fingerprint in cell.quality]
     seeds = _pair(table, gain.arm, gain.baseline).seeds
-    with_synthetic, without = (
-        [_in_percent(table.arm(name)[seed].tested.per_class) for seed in seeds] for name in (gain.arm, gain.baseline)
-    )
+    arms = [[table.arm(name)[seed] for seed in seeds] for name in (gain.arm, gain.baseline)]
+    with_synthetic, without = ([_in_percent(cell.tested.per_class) for cell in cells] for cells in arms)
+    validated = _validated(study.class_names, *arms)
     return SetResult(
         **{name: getattr(facts, name) for name in SetFacts.model_fields},
         verdict=gain.verdict,
@@ -169,9 +183,24 @@ def _set_result(
         label_fidelity=100 * _mean([judge.overall for judge in fidelity]),
         label_fidelity_per_class=_per_class([judge.per_class for judge in fidelity]),
         quality=_mean_quality(measured) if measured else None,
-        classes=class_gains(study.class_names, with_synthetic, without, facts.per_class),
+        classes=class_gains(study.class_names, with_synthetic, without),
+        validated_classes=validated,
+        quotas=None if validated is None else class_quotas(validated, facts.per_class),
         worth=_worth(study, regime, table, gain, curve),
     )
+
+
+def _validated(
+    names: Sequence[str], with_synthetic: Sequence[CellResult], without: Sequence[CellResult]
+) -> list[ClassGain] | None:
+    """Gain of each class on the validation images; None if some training did not look."""
+    known = [
+        [_in_percent(shares) for cell in cells if (shares := cell.validation_per_class) is not None]
+        for cells in (with_synthetic, without)
+    ]
+    if any(len(rows) < len(with_synthetic) for rows in known):
+        return None
+    return class_gains(names, *known)
 
 
 def _worth(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from synthaug.core.errors import InputError
 from synthaug.core.storage import write_json
@@ -72,8 +72,10 @@ class Comparison(_Frozen):
         permutation_p: Of the exact sign-flip test; with n seeds it is never below 2 / 2^n.
         p: Of the paired t test.
         adjusted_p: The same after Holm's correction for the comparisons that it stands among.
-        detectable: The smallest true difference that so many seeds would find in 80 of 100 benches; None for one seed.
-        seeds_for_a_point: Seeds that would find a difference of one point as surely; None for one seed.
+        detectable: The smallest true difference that the t test over so many seeds finds in 80 of 100 benches, with the
+            first step of Holm's correction for the same comparisons; None for one seed. A verdict finds less, as luck
+            with the test images, which more seeds do not remove, comes on top.
+        seeds_for_a_point: Seeds with which that test finds a difference of one point as surely; None for one seed.
         verdict: What follows from it.
     """
 
@@ -106,7 +108,10 @@ class SetResult(SetFacts):
             augmentation recognise as their label; of at most 5000.
         label_fidelity_per_class: The same per class; None for a class without images.
         quality: Means over the same classifiers; None if they give no features or there are too few images.
-        classes: What it is worth to each class, and how many images of it a next set should have.
+        classes: What it is worth to each class, on the test images.
+        validated_classes: The same on the validation images, by which a next set may be chosen; None if a training of
+            an earlier version did not look.
+        quotas: Images of each class that a next set should have by these; None without them.
         worth: Extra real images per class that would have gained as much; None without a curve of real images.
     """
 
@@ -116,7 +121,20 @@ class SetResult(SetFacts):
     label_fidelity_per_class: list[float | None]
     quality: Quality | None
     classes: list[ClassGain]
+    validated_classes: list[ClassGain] | None = None
+    quotas: list[int] | None = None
     worth: Worth | None
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _without_former_quotas(cls, value: object) -> object:
+        """Earlier versions chose quotas by the test images."""
+        if not isinstance(value, list):
+            return value
+        return [
+            {name: known for name, known in one.items() if name != "quota"} if isinstance(one, dict) else one
+            for one in value
+        ]
 
 
 class EqualEpochs(_Frozen):
@@ -220,7 +238,7 @@ class BenchSummary(_Frozen):
         cells: Trainings in all.
         done: Trainings that are done.
         failed: Trainings that ended in an error.
-        extensions: Times at which seeds or arms were added to a bench whose results could be seen.
+        extensions: Times at which seeds or arms were added to a bench whose results could be seen, or left out.
         regimes: One for each number of real images, in the order they were given.
         settings: Everything that decides the numbers.
         environment: Hardware and versions, as the bench was begun.

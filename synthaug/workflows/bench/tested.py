@@ -28,7 +28,7 @@ KEPT_SETS = 2
 #: From images as they are stored to the probabilities of each class, on the CPU.
 Predictor = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n k"]]
 
-_Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 #: Has an upper bound too, which rounding may pass.
 _Error = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -49,14 +49,14 @@ class Tested(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    accuracy: _Share
-    per_class: tuple[_Share | None, ...]
+    accuracy: Share
+    per_class: tuple[Share | None, ...]
     count: PositiveInt
     right: str
     calibration_error: _Error
     nll: _Error
     brier: _Error
-    corrupted: dict[str, _Share]
+    corrupted: dict[str, Share]
 
     @model_validator(mode="after")
     def _check_right(self) -> Self:

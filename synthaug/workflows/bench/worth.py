@@ -80,15 +80,13 @@ class ClassGain:
 
     Attributes:
         name: Of the class.
-        gain: Points of its accuracy, paired by seed; None if the class has no test images.
+        gain: Points of its accuracy, paired by seed; None if the class has no images to tell.
         verdict: Corrected for the number of classes.
-        quota: Synthetic images suggested for the next set.
     """
 
     name: str
     gain: Estimate | None
     verdict: VerdictName
-    quota: int
 
 
 def extra_real_images(
@@ -147,30 +145,26 @@ def class_gains(
     names: Sequence[str],
     with_synthetic: Sequence[Sequence[float | None]],
     without: Sequence[Sequence[float | None]],
-    counts: Sequence[int],
 ) -> list[ClassGain]:
-    """Gain or harm of each class, with verdicts corrected over the classes (Holm), and quotas for the next set.
+    """Gain or harm of each class, with verdicts corrected over the classes (Holm).
 
-    A class that is hurt gets none, one that is helped twice as many, any other as many as now.
-
-    The accuracy of a class moves in steps of one test image, so that few seeds may agree by chance, which Student's t
+    The accuracy of a class moves in steps of one image, so that few seeds may agree by chance, which Student's t
     takes for certainty: with 3 seeds, 10 classes and 36 test images in each it would see an effect where there is none
     in 6 to 16 % of studies. A class whose seeds agree gets the typical deviation (root mean square) of all classes.
 
     Args:
         names: Of the classes.
-        with_synthetic: Accuracy in % of each class for each seed; None for a class without test images.
+        with_synthetic: Accuracy in % of each class for each seed; None for a class without images to tell.
         without: The same seeds without synthetic images.
-        counts: Synthetic images of each class now.
 
     Raises:
         InputError: If seeds or classes differ in number.
     """
     rows = [*with_synthetic, *without]
-    if len(with_synthetic) != len(without) or {len(row) for row in [*rows, counts]} != {len(names)}:
+    if len(with_synthetic) != len(without) or {len(row) for row in rows} - {len(names)}:
         raise InputError(
             f"gains need the same seeds and {len(names)} classes on both sides, found {len(with_synthetic)} and "
-            f"{len(without)} seeds of {sorted({len(row) for row in [*rows, counts]})} classes"
+            f"{len(without)} seeds of {sorted({len(row) for row in rows})} classes"
         )
     before, after = zip(*without, strict=True), zip(*with_synthetic, strict=True)
     differences = [_paired(*both) for both in zip(after, before, strict=True)] or [[] for _ in names]
@@ -179,11 +173,23 @@ def class_gains(
     gains = [_gain(found, typical) for found in differences]
     judged = [index for index, found in enumerate(differences) if len(found) >= MINIMUM_SEEDS]
     adjusted = dict(zip(judged, holm([gains[index][1] for index in judged]), strict=True))
-    found = []
-    for index, (name, (gain, _), count) in enumerate(zip(names, gains, counts, strict=True)):
-        word: VerdictName = "no verdict" if gain is None else verdict(gain, p=adjusted.get(index))
-        found.append(ClassGain(name, gain, word, {"hurts": 0, "helps": 2 * count}.get(word, count)))
-    return found
+    return [
+        ClassGain(name, gain, "no verdict" if gain is None else verdict(gain, p=adjusted.get(index)))
+        for index, (name, (gain, _)) in enumerate(zip(names, gains, strict=True))
+    ]
+
+
+def class_quotas(gains: Sequence[ClassGain], counts: Sequence[int]) -> list[int]:
+    """Synthetic images of each class suggested for the next set.
+
+    A class that is hurt gets none, one that is helped twice as many, any other as many as now. The gains have to be
+    those on validation images: a set that test images have chosen cannot be judged by them.
+
+    Args:
+        gains: Of each class.
+        counts: Synthetic images of each class now.
+    """
+    return [{"hurts": 0, "helps": 2 * count}.get(one.verdict, count) for one, count in zip(gains, counts, strict=True)]
 
 
 def _paired(after: Sequence[float | None], before: Sequence[float | None]) -> list[float]:

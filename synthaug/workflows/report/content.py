@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from synthaug.core.durations import duration
@@ -12,7 +13,9 @@ from synthaug.workflows.bench.summary import BenchSummary, RegimeSummary
 from synthaug.workflows.report import words
 from synthaug.workflows.report.blocks import Beside, Block, Code, Contents, Heading, Paragraph, Picture, Table
 from synthaug.workflows.report.figures import real_images_plot
+from synthaug.workflows.report.making import repeating_blocks
 from synthaug.workflows.report.opening import opening
+from synthaug.workflows.report.provenance import Provenance
 from synthaug.workflows.report.regime import counts_sentence, regime_blocks
 from synthaug.workflows.report.tables import cost_rows, setting_rows
 
@@ -34,7 +37,12 @@ _MEASURED = (
 
 
 def content(
-    summary: BenchSummary, costs: BenchCosts, folder: Path, names: dict[str, list[str]], command: str
+    summary: BenchSummary,
+    costs: BenchCosts,
+    folder: Path,
+    names: dict[str, list[str]],
+    command: str,
+    made: Sequence[Provenance],
 ) -> list[Block]:
     """The whole report.
 
@@ -44,6 +52,7 @@ def content(
         folder: Where the pictures are.
         names: The synthetic sets of all numbers of real images, also of those that have nothing to compare yet.
         command: What repeats the bench.
+        made: How the sets were made, as far as that is known.
 
     Raises:
         InputError: If a picture is missing.
@@ -57,12 +66,13 @@ def content(
         if not is_alone:
             blocks.append(Heading(_heading(regime), anchor=f"regime-{number + 1}"))
             blocks.append(Paragraph(counts_sentence(summary, regime), "lead"))
-        blocks += regime_blocks(summary, costs, regime, _pictures(regime, folder, names))
+        blocks += regime_blocks(summary, costs, regime, _pictures(regime, folder, names), made)
     return [
         *blocks,
         Heading("How it was measured", anchor="measured"),
         *(Paragraph(text.format(origin=_origin(summary))) for text in _MEASURED),
         Heading("To repeat it", anchor="settings"),
+        *repeating_blocks(summary, made),
         Code(command),
         Table([["setting", "value"], *setting_rows(summary.settings)]),
         Paragraph(f"All trainings one after another: {duration(costs.seconds)}.", "note"),

@@ -34,6 +34,7 @@ WIDTH = 5.2
 _FONT = "DejaVu Sans"
 _STYLES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D")
+_TAG = re.compile("<[^<>]*>")
 _POINTS = 72
 _ASIDE = 3.0
 _LEGEND_ROW = 0.2
@@ -196,17 +197,18 @@ def svg(draw: Callable[[Figure], None], description: str, *, height: float) -> s
         figure.patch.set_alpha(0)
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
-    text = _with_own_names(text[text.index("<svg") :], description)
-    text = text.replace(INK, f"var(--dim, {INK})").replace(_PAPER, f"var(--paper, {_PAPER})")
-    text = re.sub(f"(font[^;\"]*?)'{_FONT}'", r"\1system-ui, sans-serif", text)
+    prefix = "p" + hashlib.sha256(description.encode()).hexdigest()[:8] + "-"
+    # Words stand between tags, where any of this may be a part of a name.
+    text = _TAG.sub(lambda tag: _of_page(tag[0], prefix), text[text.index("<svg") :])
     opening = f'<svg role="img" aria-label="{escape(description)}" '
     return re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', lambda found: opening + found.group(1), text, count=1)
 
 
-def _with_own_names(text: str, description: str) -> str:
-    """With names that no other plot of the page has."""
-    prefix = "p" + hashlib.sha256(description.encode()).hexdigest()[:8] + "-"
-    return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", text)
+def _of_page(tag: str, prefix: str) -> str:
+    """A tag with the colours and letters of the page, and with names that no other plot of it has."""
+    tag = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", tag)
+    tag = tag.replace(INK, f"var(--dim, {INK})").replace(_PAPER, f"var(--paper, {_PAPER})")
+    return re.sub(f"(font[^;\"]*?)'{_FONT}'", r"\1system-ui, sans-serif", tag)
 
 
 def _row_label(axes: Axes, row: int, entry: Entry) -> None:

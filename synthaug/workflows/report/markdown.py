@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -22,6 +23,12 @@ from synthaug.workflows.report.blocks import (
     Verdicts,
 )
 
+#: What Markdown reads as more than itself wherever it stands; an underscore within a word is none.
+_MARK = re.compile(r"[\\`*\[\]!#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+#: What it reads as the beginning of a list, or as a rule, if a line begins with it.
+_NUMBER = re.compile(r"^(\d+)([.)])(?=\s|$)")
+_BULLET = re.compile(r"^(?:[-+](?=\s|$)|-(?=[-\s]+$))")
+
 
 def markdown_page(title: str, blocks: Sequence[Block]) -> str:
     """The whole page."""
@@ -30,8 +37,11 @@ def markdown_page(title: str, blocks: Sequence[Block]) -> str:
 
 
 def text(words: str) -> str:
-    """Words that end neither a line nor a table cell, and are no HTML."""
-    return escape(" ".join(words.split()), quote=False).replace("|", "&#124;")
+    """Words that read as they are: they end neither a line nor a table cell, and are no HTML and no Markdown."""
+    line = _MARK.sub(r"\\\g<0>", " ".join(words.split()))
+    line = _BULLET.sub(r"\\\g<0>", _NUMBER.sub(r"\g<1>\\\g<2>", line))
+    line = escape(line, quote=False).replace("|", "&#124;")
+    return line.replace("://", "&#58;//").replace("www.", "www&#46;")  # which some renderers make links of
 
 
 def _markdown(block: Block) -> str:  # noqa: C901, PLR0911, PLR0912 (one case for each kind)

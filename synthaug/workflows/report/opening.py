@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from synthaug.core.durations import duration
 from synthaug.workflows.bench.costs import BenchCosts
+from synthaug.workflows.bench.record import Extension
 from synthaug.workflows.bench.sentence import reservation, verdict_sentence
 from synthaug.workflows.bench.summary import BenchSummary, RegimeSummary, SetResult
 from synthaug.workflows.report import words
@@ -60,14 +61,23 @@ def _broken_controls(summary: BenchSummary) -> list[Banner]:
 
 
 def _extensions(summary: BenchSummary) -> list[Banner]:
-    steps = [
-        f"after {one.done} trainings, of a bench of {one.arms} arms and {one.seeds} seeds" for one in summary.extensions
-    ]
+    if not summary.extensions:
+        return []
+    changes = ["added"] * any(one.is_addition for one in summary.extensions)
+    changes += ["left out"] * any(one.left_out for one in summary.extensions)
     warning = (
-        "Seeds or arms were added when results were there. Intervals hold if these results had no say in it, and are "
-        "too narrow if they had."
+        f"Seeds or arms were {' and '.join(changes)} when results were there. Intervals hold if these results had no "
+        "say in it, and are too narrow if they had"
     )
-    return [Banner(warning, tuple(steps))] if steps else []
+    others = "; what was left out might have said otherwise." if "left out" in changes else "."
+    return [Banner(warning + others, tuple(map(_extension, summary.extensions)))]
+
+
+def _extension(one: Extension) -> str:
+    changes = {"added": one.added, "left out": one.left_out}
+    what = "; ".join(f"{change}: {', '.join(parts)}" for change, parts in changes.items() if parts)
+    when = f"after {one.done} trainings, of a bench of {one.arms} arms and {one.seeds} seeds"
+    return f"{when}; {what}" if what else when
 
 
 def _with(summary: BenchSummary, regime: RegimeSummary) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Literal
 
 from synthaug.workflows.bench.costs import BenchCosts
 from synthaug.workflows.bench.summary import BenchSummary, RegimeSummary, SetResult
 from synthaug.workflows.report import figures, tables, words
 from synthaug.workflows.report.blocks import Beside, Block, Code, Heading, Paragraph, Picture, Table
+from synthaug.workflows.report.making import making_blocks
+from synthaug.workflows.report.provenance import Provenance
 
 _GAINS = (
     "Columns: the mean over paired seeds with its 95 % interval (Student's t); intervals by bootstrap over seeds, and "
     "over seeds and other test images; p of the exact permutation test (with its floor for so many seeds); p of the "
-    "paired t test, corrected (Holm); the smallest true difference that so many seeds find in 80 of "
-    "100 benches, and the seeds that one point would take."
+    "paired t test, corrected (Holm); the smallest true difference that this test, so corrected, finds in 80 of 100 "
+    "benches, and the seeds that one point would take. Luck with the test images, which more seeds do not remove, "
+    "comes on top."
 )
 _LIKENESS = (
     "Classifiers of the real images judge the sets: recognised is the share of images that they classify as their "
@@ -24,7 +28,11 @@ _LIKENESS = (
 
 
 def regime_blocks(
-    summary: BenchSummary, costs: BenchCosts, regime: RegimeSummary, pictures: tuple[Picture, ...]
+    summary: BenchSummary,
+    costs: BenchCosts,
+    regime: RegimeSummary,
+    pictures: tuple[Picture, ...],
+    made: Sequence[Provenance],
 ) -> list[Block]:
     """All of it but a heading and its counts."""
     level: Literal[2, 3] = 2 if len(summary.regimes) == 1 else 3
@@ -41,7 +49,7 @@ def regime_blocks(
         Beside((figures.validation_plot(regime), figures.loss_plot(regime))),
         *_secondary(regime, level),
         *_second_view(regime, level),
-        *_sets(regime, level),
+        *_sets(regime, level, made),
     ]
 
 
@@ -86,22 +94,40 @@ def _classes(summary: BenchSummary, regime: RegimeSummary, level: Literal[2, 3])
         if len(regime.sets) > 1:
             blocks.append(Paragraph(f"{one.name}: {one.gain.name}"))
         if one.classes:
-            blocks += [Table(tables.class_gain_rows(one)), *_quotas(one)]
+            note = "Gains are on the test images, paired by seed; verdicts are corrected over the classes (Holm)."
+            blocks += [Table(tables.class_gain_rows(one)), Paragraph(note, "note"), *_quotas(one)]
     return [*blocks, Paragraph("Test accuracy of every arm:"), Table(tables.class_accuracy_rows(summary, regime.arms))]
 
 
 def _quotas(one: SetResult) -> list[Block]:
-    """What makes a set of as many images of each class as are suggested, as far as there are so many."""
+    """What makes a set of as many images of each class as are suggested, as far as there are so many.
+
+    Nothing if the gains on the validation images are not known: a set that was chosen by the test images could not be
+    judged by them.
+    """
+    if one.validated_classes is None or one.quotas is None:
+        return []
+    rows = [["class", "gain on validation images, points", "95 % interval", "reads as", "images", "suggested images"]]
+    for found, images, quota in zip(one.validated_classes, one.per_class, one.quotas, strict=True):
+        gain = "no images" if found.gain is None else words.points(found.gain.mean)
+        rows.append([found.name, gain, words.interval(found.gain), found.verdict, f"{images:,}", f"{quota:,}"])
+    return [
+        Paragraph("For a next set, by the validation images; the test images stay unused for it, to judge it:"),
+        Table(rows),
+        *_choice(one, {found.name: quota for found, quota in zip(one.validated_classes, one.quotas, strict=True)}),
+    ]
+
+
+def _choice(one: SetResult, quotas: dict[str, int]) -> list[Block]:
     explained = (
-        "Gains are paired by seed, verdicts corrected over the classes (Holm). Suggested for a next set: no images of "
-        "a class that is hurt, twice as many of one that is helped."
+        "Suggested are no images of a class that is hurt on the validation images, and twice as many of one that is "
+        "helped there; these are few, so intervals are wide."
     )
-    quotas = {found.name: found.quota for found in one.classes}
-    more = [found.name for found, images in zip(one.classes, one.per_class, strict=True) if found.quota > images]
-    fewer = [found.name for found, images in zip(one.classes, one.per_class, strict=True) if found.quota < images]
+    counts = dict(zip(quotas, one.per_class, strict=True))
+    more = [name for name, quota in quotas.items() if quota > counts[name]]
     if more:
         explained += f" More have to be drawn of {', '.join(more)}."
-    if not fewer or not any(quotas.values()):
+    if not any(quota < counts[name] for name, quota in quotas.items()) or not any(quotas.values()):
         return [Paragraph(explained, "note")]
     if any("," in name or not name.isprintable() for name in quotas):
         return [Paragraph(f"{explained} No command can choose by these names of classes.", "note")]
@@ -139,9 +165,10 @@ def _second_view(regime: RegimeSummary, level: Literal[2, 3]) -> list[Block]:
     ]
 
 
-def _sets(regime: RegimeSummary, level: Literal[2, 3]) -> list[Block]:
+def _sets(regime: RegimeSummary, level: Literal[2, 3], made: Sequence[Provenance]) -> list[Block]:
     return [
         Heading("Synthetic sets", level),
+        *making_blocks(regime, made),
         Table(tables.set_rows(regime)),
         Paragraph(_LIKENESS, "note"),
     ]

@@ -139,11 +139,11 @@ def corruption_rows(arms: Sequence[ArmSummary]) -> Rows:
 
 def class_gain_rows(one: SetResult) -> Rows:
     """One row per class: what a set is worth to it."""
-    rows = [["class", "gain, points", "95 % interval", "reads as", "recognised, %", "images", "suggested images"]]
+    rows = [["class", "gain, points", "95 % interval", "reads as", "recognised, %", "images"]]
     pairs = zip(one.classes, one.label_fidelity_per_class, one.per_class, strict=True)
     for found, recognised, images in pairs:
         gain = "not tested" if found.gain is None else words.points(found.gain.mean)
-        facts = [words.percent(recognised), f"{images:,}", f"{found.quota:,}"]
+        facts = [words.percent(recognised), f"{images:,}"]
         rows.append([found.name, gain, words.interval(found.gain), found.verdict, *facts])
     return rows
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from synthaug.core.durations import duration
 from synthaug.workflows.bench.costs import BenchCosts, SetCosts
+from synthaug.workflows.bench.power import LUCK
 from synthaug.workflows.bench.statistics import Estimate, Interval
 from synthaug.workflows.bench.summary import BenchSummary, Comparison, RegimeSummary, SetResult
 from synthaug.workflows.bench.worth import Worth
@@ -140,14 +141,14 @@ def cost_parts(costs: SetCosts) -> str:
 
 
 def detectable_words(comparison: Comparison) -> str:
-    """What so many seeds could have found; nothing for one seed."""
+    """What the test over so many seeds could have found; nothing for one seed."""
     seeds = comparison.difference.count
     if comparison.detectable is None:
         return ""
     words = (
-        f"{comparison.name}: {seeds} seeds find a true difference of {comparison.detectable:.2f} points in 80 of 100 "
-        "benches"
+        f"{comparison.name}: by the test over seeds, corrected for the number of sets (Holm), {seeds} seeds find a "
+        f"true difference of {comparison.detectable:.2f} points in 80 of 100 benches"
     )
-    if comparison.seeds_for_a_point is None:
-        return f"{words}."
-    return f"{words}; to find one point as surely takes {comparison.seeds_for_a_point} seeds."
+    if comparison.seeds_for_a_point is not None:
+        words += f"; to find one point as surely takes {comparison.seeds_for_a_point} seeds"
+    return f"{words}. {LUCK.capitalize()}."

@@ -31,6 +31,7 @@ from synthaug.workflows.bench.arms import (
     pairs_of,
 )
 from synthaug.workflows.bench.cells import CellInputs, run_cell
+from synthaug.workflows.bench.regimes import checked_arms
 from synthaug.workflows.bench.results import CellResult
 from tests.workflows.benches import noise_set, perceptron_in, regimes_of, settings
 
@@ -241,6 +242,56 @@ def test_every_set_needs_an_arm_that_decides() -> None:
     table = {"name": "x", "sets": ["ddpm"], "synthetic_fraction": 0.5, "role": "mixed"}
     with pytest.raises(InputError, match="needs an arm to judge acgan by"):
         arms_of(("real", table), ("ddpm", "acgan"), synthetic_fraction=0.5)
+
+
+def checked_names(config: BenchConfig) -> list[str]:
+    return [arm.name for arm in checked_arms(config, ["ddpm"])]
+
+
+REPEATED = {"name": "x", "repeats_real": True, "synthetic_fraction": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [
+        (["real", "mixed", "real-repeated"], r"real-repeated needs .* \(basic\).*; add real\+classic$"),
+        (["real", "mixed", "real-repeated@0.25"], r"real-repeated@0.25 needs .*; add real\+classic$"),
+        (
+            ["real", "mixed", "synthetic-wrong-labels"],
+            r"synthetic-wrong-labels needs .* \(basic\).*; add real\+classic$",
+        ),
+        (["real", "mixed", {**REPEATED, "transform": "strong"}], r"x needs .* \(strong\).*; add real\+strong$"),
+        (["real", "mixed+classic"], r"mixed\+classic needs .*; add real\+classic$"),
+        (["real+classic", "mixed"], r"mixed needs .* \(none\).*; add real$"),
+        (
+            ["real", "mixed", {**REPEATED, "labels": "wrong", "transform": "survey"}],
+            "x needs .*; add an arm of your own with role: real and transform: survey$",
+        ),
+    ],
+)
+def test_arms_without_real_images_that_are_augmented_alike_are_refused(
+    wanted: list[Any], missing: str, tmp_path: Path
+) -> None:
+    config = settings(tmp_path / "set", tmp_path / "out", arms=wanted)
+    with pytest.raises(InputError, match=missing):
+        checked_names(config)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        list(DEFAULT_ARMS),
+        ["all"],
+        ["real+classic", "mixed+classic", "real-repeated", "synthetic-wrong-labels"],
+        ["real", "mixed", {**REPEATED, "transform": "none"}],
+        ["real+classic", "mixed+classic", {**REPEATED, "transform": "basic"}],  # the recipe's, by its name
+        ["real", "mixed", "real-repeated", {"name": "mine", "transform": "basic", "role": "real"}],
+    ],
+)
+def test_arms_with_real_images_that_are_augmented_alike_are_welcome(wanted: list[Any], tmp_path: Path) -> None:
+    config = settings(tmp_path / "set", tmp_path / "out", arms=wanted)
+    assert config.resolved_recipe().transform == "basic"
+    assert checked_names(config)
 
 
 # --- what their batches hold ---

@@ -6,11 +6,14 @@ import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 from torch import Tensor, nn
 
 from synthaug.classifiers.task import TrainedClassifier
@@ -23,6 +26,7 @@ from synthaug.workflows.bench import BenchConfig, BenchSummary, bench, plan_benc
 from synthaug.workflows.bench import cells as cells_module
 from synthaug.workflows.bench import workers as workers_module
 from synthaug.workflows.bench.cells import run_cell
+from synthaug.workflows.bench.power import foreseen, in_words, presumed
 from synthaug.workflows.bench.results import CellResult, Results
 from synthaug.workflows.bench.sentence import verdict_sentence
 from synthaug.workflows.bench.summarise import summarise
@@ -416,6 +420,29 @@ def test_power_is_that_of_the_differences_that_are_known(
     assert power.deviation == pytest.approx(differences.std().item(), abs=1e-3)
 
 
+def test_power_is_that_of_a_test_which_is_corrected_for_all_sets() -> None:
+    alone, both = (
+        foreseen(study_of(["real", "mixed"], seeds=5, sets=names).regimes[0], {}, 5) for names in (["a"], ["a", "b"])
+    )
+    assert (alone.sets, both.sets) == (1, 2)
+    assert both == presumed(1000, 5, sets=2)
+    assert alone.detectable is not None
+    assert both.detectable is not None
+    assert both.detectable > 1.1 * alone.detectable
+    assert both.seeds_for_a_point > alone.seeds_for_a_point
+    assert both.seeds_for_two_points > alone.seeds_for_two_points
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_power_says_of_which_test_it_is_and_what_comes_on_top(seeds: int) -> None:
+    for said in (presumed(1000, seeds, 1).meaning, in_words("5 %", presumed(1000, seeds, 1))):
+        assert "the test over seeds" in said
+        assert "luck with the test images, which more seeds do not remove, comes on top" in said
+        assert "Holm" not in said
+    for said in (presumed(1000, seeds, 3).meaning, in_words("5 %", presumed(1000, seeds, 3))):
+        assert "the test over seeds with Holm's correction for 3 sets" in said
+
+
 # --- the summary as a function of the cells ---
 
 
@@ -520,6 +547,28 @@ def test_a_failed_cell_is_named_with_its_reason() -> None:
     assert regime.sets[0].verdict == "no verdict"
 
 
+@pytest.mark.parametrize("sets", [("a",), ("a", "b"), ("a", "b", "c")])
+def test_what_could_have_been_found_has_the_correction_of_the_verdicts_it_stands_among(sets: tuple[str, ...]) -> None:
+    """The values of the t test with Holm's first step, by another way: a noncentral t distribution."""
+    numbers = np.random.default_rng(0)
+    study = study_of(["real", "mixed"], seeds=5, sets=sets)
+    accuracies = {arm.name: numbers.normal(0.7, 0.02, 5).tolist() for arm in study.regimes[0].arms}
+    [regime] = summarise(study, results_of(study, accuracies)).regimes
+    assert len(regime.gains) == len(sets)
+    for gain in regime.gains:
+        assert gain.detectable is not None
+        assert gain.seeds_for_a_point is not None
+        for seeds, effect, is_enough in (
+            (5, 1.001 * gain.detectable, True),
+            (5, 0.999 * gain.detectable, False),
+            (gain.seeds_for_a_point, 1.0, True),
+            (gain.seeds_for_a_point - 1, 1.0, False),
+        ):
+            critical = stats.t.isf(0.025 / len(sets), seeds - 1)
+            shift = effect / stdev(gain.per_seed) * seeds**0.5
+            assert (stats.nct.sf(critical, seeds - 1, shift) >= 0.8) == is_enough
+
+
 CONTROLS = {
     "real+classic": [0.6, 0.7, 0.8],
     "mixed+classic": [0.62, 0.74, 0.83],
@@ -542,6 +591,30 @@ def test_controls_are_what_is_known_beforehand() -> None:
     }
     for control in regime.controls:
         assert control.comparison.baseline == "real+classic"
+
+
+AGAIN = {"name": "again", "repeats_real": True, "synthetic_fraction": 0.5}
+
+
+def test_a_control_is_compared_with_real_images_that_are_augmented_alike() -> None:
+    """Also where one is told the recipe's augmentation by name, and the other to have the recipe's."""
+    named = {**AGAIN, "name": "again, by name", "transform": "basic"}
+    study = study_of(["real", "real+classic", "mixed", AGAIN, named, {**AGAIN, "name": "as is", "transform": "none"}])
+    study = study.model_copy(update={"settings": {"recipe": {"transform": "basic"}}})
+    accuracies = {arm.name: [0.6, 0.7, 0.8] for arm in study.regimes[0].arms}
+    [regime] = summarise(study, results_of(study, accuracies)).regimes
+    assert {control.name: control.comparison.baseline for control in regime.controls} == {
+        "again": "real+classic",
+        "again, by name": "real+classic",
+        "as is": "real",
+    }
+
+
+def test_a_control_without_real_images_that_are_augmented_alike_is_compared_with_no_other() -> None:
+    study = study_of(["real", "real+strong", "mixed", AGAIN])
+    accuracies = {arm.name: [0.6, 0.7, 0.8] for arm in study.regimes[0].arms}
+    [regime] = summarise(study, results_of(study, accuracies)).regimes
+    assert regime.controls == []
 
 
 def test_summary_survives_its_file(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from synthaug.workflows.bench import comparing as comparing_module
 from synthaug.workflows.bench import summarise as summarise_module
+from synthaug.workflows.bench.power import foreseen
 from synthaug.workflows.bench.record import StudyRecord
 from synthaug.workflows.bench.results import Results
+from synthaug.workflows.bench.statistics import estimate, holm, t_p, verdict
 from synthaug.workflows.bench.summary import SetResult
 from tests.workflows.benches import result_of, study_of
 
@@ -63,8 +65,8 @@ def studies(levels: Mapping[str, float], seed: int) -> list[Outcome]:
     record, random = study_of(list(levels), seeds=SEEDS), np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summarise_module, "_others", lambda *_: [])
-        patch.setattr(comparing_module, "minimum_detectable_effect", lambda *_: 1.0)
-        patch.setattr(comparing_module, "seeds_needed", lambda *_: 10)
+        patch.setattr(comparing_module, "minimum_detectable_effect", lambda *_, **__: 1.0)
+        patch.setattr(comparing_module, "seeds_needed", lambda *_, **__: 10)
         return [study(record, levels, random) for _ in range(STUDIES)]
 
 
@@ -126,3 +128,18 @@ def test_an_effect_is_found_more_often_than_none_and_is_never_called_harm(
     found, false = (share([one.found.verdict == "helps" for one in some]) for some in (with_effect, without_effect))
     assert found > false + 0.1
     assert share([one.found.verdict == "hurts" for one in with_effect]) <= 0.01
+
+
+@pytest.mark.parametrize("sets", [1, 2, 3])
+def test_the_gain_that_a_plan_calls_detectable_is_found_in_80_of_100_benches(sets: int) -> None:
+    """Where seeds make all the noise, and one set of several has an effect, with the correction that verdicts have."""
+    [regime] = study_of(["real", "mixed"], seeds=SEEDS, sets=[f"set {number}" for number in range(sets)]).regimes
+    power = foreseen(regime, {}, SEEDS)
+    assert power.detectable is not None
+    draws = np.random.default_rng(sets).normal(0, power.deviation, (600, sets, SEEDS))
+    draws[:, 0] += power.detectable
+    found = []
+    for gains in draws.tolist():
+        adjusted = holm([t_p(gain) for gain in gains])
+        found.append(verdict(estimate(gains[0]), p=adjusted[0]) == "helps")
+    assert 0.75 <= share(found) <= 0.9

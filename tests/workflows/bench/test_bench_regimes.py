@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from synthaug.classifiers.recipes import Recipe
 from synthaug.core.errors import InputError, TrainingError
 from synthaug.data.sources import load_source
 from synthaug.data.splits import make_splits
+from synthaug.generators.acgan.presets import PRESETS
 from synthaug.generators.checkpoint import read_card
 from synthaug.shards.manifest import Manifest
 from synthaug.shards.reader import read_set
+from synthaug.workflows import synthesize as synthesize_module
 from synthaug.workflows.bench import BenchConfig, bench, plan_bench, read_summary
 from synthaug.workflows.bench import generators as generators_module
+from synthaug.workflows.bench import run as run_module
 from synthaug.workflows.bench.generators import made_sets
 from synthaug.workflows.bench.regimes import epochs_of, split_by_fractions
 from synthaug.workflows.bench.results import Results
 from synthaug.workflows.bench.summarise import summarise
+from synthaug.workflows.synthesize import GenerateConfig, generate
+from synthaug.workflows.train import TrainConfig, train
 from tests.workflows.benches import TWO_ARMS, listing, noise_set, perceptron_in, quick, results_of, rows, study_of
 
 FRACTIONS = (0.02, 0.05)
@@ -31,10 +37,12 @@ FRACTIONS = (0.02, 0.05)
 def quick_networks() -> Iterator[None]:
     """Makes a quick network known to all of these tests, and lets generators take few images at a time, unwatched."""
     train = generators_module.train
-    few = {"batch_size": 10, "grid_every": 1_000_000}
     with pytest.MonkeyPatch.context() as patch:
         perceptron_in(patch)
-        patch.setattr(generators_module, "train", lambda config: train(config.model_copy(update=few)))
+        presets = dict(PRESETS.items())
+        patch.setattr(PRESETS, "_values", {**presets, "digits": replace(presets["digits"], batch_size=10)})
+        without_grids = {"grid_every": 1_000_000}
+        patch.setattr(generators_module, "train", lambda config: train(config.model_copy(update=without_grids)))
         patch.setattr("synthaug.workflows.train.MIN_REFERENCE", 1_000_000)  # so that no judge is trained
         yield
 
@@ -204,6 +212,188 @@ def test_a_generator_that_was_stopped_is_trained_on_and_not_used_before(
     assert plan_bench(config).generators == (str(folder / "synthetic-2"),)
     assert bench(config).is_complete
     assert read_card(folder / "generator").training.images_seen == 40
+
+
+# --- generators that are there, but are not what this bench would train ---
+
+
+def trained_by_hand(folder: Path, **settings: Any) -> Path:
+    """The generator of 2 % of the images, where a bench looks for it."""
+    out = folder / "acgan-0.02" / "generator"
+    given = {"model": "acgan", "data": "digits", "fraction": 0.02, "device": "cpu", "precision": "fp32"}
+    train(TrainConfig.resolve({**given, "grid_every": 1_000_000, "out": out, **settings}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "differing"),
+    [
+        ({"generator_images": None}, "images 20 instead of 64,000"),
+        ({"seed": 3, "per_class": 3}, "seed 0 instead of 3"),
+        ({"generator_images": None, "seed": 3, "per_class": 3}, "seed 0 instead of 3, images 20 instead of 64,000"),
+    ],
+)
+def test_a_generator_of_other_settings_is_used_and_told_of(
+    finished: BenchConfig,
+    tmp_path: Path,
+    change: dict[str, Any],
+    differing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refuse_to_make(monkeypatch)
+    assert [one.remark for regime in read_summary(finished.out).regimes for one in regime.sets] == ["", ""]
+    made = shutil.copytree(str(finished.generators), tmp_path / "made")
+    summary = bench(own(tmp_path / "out", generators=made, fractions=(0.02,), **change))
+    [one] = summary.regimes[0].sets
+    assert one.remark == f"its generator was trained with other settings than this bench would use ({differing})"
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"warning: {made / 'acgan-0.02' / 'generator'}: {one.remark}" in said
+
+
+def test_a_generator_that_was_trained_by_hand_and_ended_early_is_used_as_it_is_and_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = trained_by_hand(tmp_path, images=40, max_time=1e-6, diffaugment="none", ema_half_life=0.5)
+    refuse_to_make(monkeypatch)
+    config = own(tmp_path / "out", generators=made, fractions=(0.02,))
+    chosen = "diffaugment none instead of translation{}, ema half life 0.5 instead of the preset's"
+    for images, more in ((20, ""), (None, ", images 40 instead of 64,000")):
+        [one] = bench(config.model_copy(update={"generator_images": images})).regimes[0].sets
+        assert one.images_seen == 20
+        assert one.remark == (
+            f"its generator was trained with other settings than this bench would use ({chosen.format(more)}) and "
+            "shown 20 of 40 images"
+        )
+    with pytest.raises(InputError, match="was shown 20 of 40 images, not 40; ask for as many with --generator-images"):
+        bench(config.model_copy(update={"generator_images": 40}))
+
+
+def test_a_set_of_a_training_that_was_ended_early_stays_as_it_is_and_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = trained_by_hand(tmp_path, images=64_000, max_time=1e-6)  # as this bench would train it
+    config = own(tmp_path / "out", generators=made, fractions=(0.02,), generator_images=None)
+    drawn = {"model": str(made / "acgan-0.02" / "generator"), "per_class": 2, "device": "cpu", "precision": "fp32"}
+    generate(GenerateConfig.resolve({**drawn, "out": sets_of(config)["2 %"][0]}))
+    refuse_to_make(monkeypatch)
+    [one] = bench(config).regimes[0].sets
+    assert one.remark == "its generator was shown 20 of 64,000 images"
+
+
+@pytest.mark.parametrize(
+    ("asked", "folder", "complaint"),
+    [
+        ("acgan/classic", "acgan-classic-0.02", "a generator of preset digits, and this bench asks for classic"),
+        ("ddpm", "ddpm-0.02", "a generator of kind acgan, and this bench asks for ddpm"),
+    ],
+)
+def test_another_kind_or_preset_than_was_asked_for_is_refused(
+    finished: BenchConfig, tmp_path: Path, asked: str, folder: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_to_make(monkeypatch)
+    made = shutil.copytree(str(finished.generators), tmp_path / "made")
+    (made / "acgan-0.02").rename(made / folder)
+    config = own(tmp_path / "out", generators=made, fractions=(0.02,), generator_per_fraction=asked)
+    for do in (plan_bench, bench):
+        with pytest.raises(InputError, match=f"{complaint}; choose another --generators"):
+            do(config)
+    assert not (tmp_path / "out").exists()
+
+
+# --- the time for generators and sets, and jobs side by side ---
+
+
+class Clock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the bench takes for time."""
+    clock = Clock()
+    for module in (run_module, generators_module):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_a_drawing_ends_between_two_shards_and_goes_on_to_the_same_bytes(
+    finished: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def in_small_shards(config: GenerateConfig, **others: Any) -> Any:
+        return generate(config.model_copy(update={"shard_size": 10}), **others)
+
+    def ten_seconds(*arguments: Any) -> Any:
+        clock.now += 10
+        return publish(*arguments)
+
+    publish = synthesize_module.publish_shards
+    monkeypatch.setattr(generators_module, "generate", in_small_shards)
+    refuse_to_make(monkeypatch)
+    made = shutil.copytree(str(finished.generators), tmp_path / "made")
+    config = own(tmp_path / "out", generators=made, fractions=(0.02,), per_class=3)
+    folder = made / "acgan-0.02" / "synthetic-3"
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesize_module, "publish_shards", ten_seconds)
+        with pytest.raises(TrainingError, match=r"drawn \(1 of 3 shards are missing\); the same command goes on from"):
+            bench(config.model_copy(update={"max_time": 15.0}))
+        before = {path.name: path.read_bytes() for path in folder.glob("*.tar")}
+        assert sorted(before) == ["train-000000.tar", "train-000001.tar"]
+        assert plan_bench(config).generators == (str(folder),)
+        bench(config.model_copy(update={"max_time": 15.0}))
+    whole = tmp_path / "whole"
+    drawn = {"model": str(made / "acgan-0.02" / "generator"), "per_class": 3, "device": "cpu", "precision": "fp32"}
+    in_small_shards(GenerateConfig.resolve({**drawn, "out": whole}))
+    for path in [*whole.glob("*.tar"), whole / "manifest.json"]:
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+        assert before.get(path.name, path.read_bytes()) == path.read_bytes()
+
+
+def test_after_the_time_nothing_is_trained_or_drawn(
+    finished: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def slowly(*arguments: Any, **others: Any) -> Any:
+        clock.now += 100
+        return load_source(*arguments, **others)
+
+    monkeypatch.setattr(run_module, "load_source", slowly)
+    monkeypatch.setattr(generators_module, "generate", lambda *_, **__: pytest.fail("a set was drawn"))
+    refuse_to_make(monkeypatch)
+    with pytest.raises(TrainingError, match=r"ended before .*acgan-0.02/generator was trained; the same command goes"):
+        bench(own(tmp_path / "out", max_time=50.0))
+    config = own(tmp_path / "out", generators=finished.generators, per_class=3, max_time=50.0)
+    with pytest.raises(TrainingError, match=r"ended before .*acgan-0.02/synthetic-3 was drawn; the same command goes"):
+        bench(config)
+
+
+def test_jobs_side_by_side_make_no_sets_and_what_they_advise_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    config = own(tmp_path / "out", fractions=(0.02,))
+    halves = [config.model_copy(update={"cells": cells}) for cells in ("1/2", "2/2")]
+    for do in (plan_bench, bench):
+        with pytest.raises(InputError, match="--cells 1/2: .*still to be made.* Run the same command without --cells"):
+            do(halves[0])
+    assert not list(tmp_path.rglob("*.*"))
+    make = run_module.make_sets
+
+    def slowly(*arguments: Any) -> Any:
+        made = make(*arguments)
+        clock.now += 50
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "make_sets", slowly)
+        assert bench(config.model_copy(update={"max_time": 50.0})).done == 0
+    refuse_to_make(monkeypatch)
+    assert [bench(half).done for half in halves] == [1, 2]
+    assert bench(config).extensions == []
 
 
 # --- sets that are given, with several numbers of real images ---

@@ -64,7 +64,8 @@ def test_given_sets_are_refused_before_a_generator_is_trained(tmp_path: Path, mo
 
 
 def test_too_few_seeds_tell_nothing_of_a_control() -> None:
-    accuracies = {name: values[:2] for name, values in HELPING.items()} | {"real-repeated": [0.9, 0.9]}
+    accuracies = {name: values[:2] for name, values in HELPING.items()}
+    accuracies |= {"real+classic": [0.6, 0.7], "real-repeated": [0.9, 0.9]}
     [regime] = summary_of(accuracies).regimes
     assert [control.is_as_expected for control in regime.controls] == [None]
 

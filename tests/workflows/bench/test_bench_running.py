@@ -23,9 +23,14 @@ from synthaug.workflows.bench import run as run_module
 from synthaug.workflows.bench import sealed as sealed_module
 from synthaug.workflows.bench import workers as workers_module
 from synthaug.workflows.bench.cells import Cell, CellInputs, OutOfTimeError, run_cell
+from synthaug.workflows.bench.record import Extension
 from synthaug.workflows.bench.results import CellFailure, CellResult
 from synthaug.workflows.bench.sealed import SealedTest
 from synthaug.workflows.bench.sentence import verdict_sentence
+from synthaug.workflows.bench.summarise import refresh_summary
+from synthaug.workflows.bench.summary import BenchSummary
+from synthaug.workflows.report import bench_and_report
+from synthaug.workflows.report import write as write_module
 from tests.workflows.benches import (
     TWO_ARMS,
     elsewhere,
@@ -87,8 +92,10 @@ def test_a_cell_is_done_again_if_it_saw_another_set_and_only_then(
     before = len(rows(config.out))
     changed = config.model_copy(update={"synthetic": (str(other),)})
     assert plan_bench(changed).missing_cells == 2
-    bench(changed)
+    summary = bench(changed)
     assert [row["arm"] for row in rows(config.out)[before:]] == ["real+classic", "mixed"]
+    told = summary.extensions[-1]
+    assert (told.added, told.left_out) == ((f"mixed with {other}",), (f"mixed with {whole.synthetic[0]}",))
     assert read_summary(config.out).regimes[0].sets[0].where == str(other)
     assert plan_bench(config).missing_cells == 0  # and back
 
@@ -124,6 +131,70 @@ def test_only_cells_of_the_bench_are_in_its_summary(whole: BenchConfig, tmp_path
     fewer = bench(copied(whole, tmp_path / "fewer", seeds=2))
     assert (fewer.cells, fewer.done, fewer.seeds) == (4, 4, [0, 1])
     assert [arm.seeds for arm in fewer.regimes[0].arms] == [[0, 1], [0, 1]]
+    assert fewer.extensions == [Extension(done=6, seeds=3, arms=2, left_out=("seed 2",))]  # which is told
+    assert plan_bench(elsewhere(whole, tmp_path / "fewer")).missing_cells == 0
+
+
+# --- what was added or left out when results could be seen ---
+
+
+def test_what_is_left_out_when_it_has_results_is_told_until_it_is_asked_for_again(
+    whole: BenchConfig, tmp_path: Path
+) -> None:
+    more_arms = (*TWO_ARMS, "synthetic")
+    full = copied(whole, tmp_path / "out", arms=more_arms)
+    added = Extension(done=6, seeds=3, arms=2, added=("synthetic",))
+    assert bench(full).extensions == [added]
+    fewer = full.model_copy(update={"arms": TWO_ARMS, "seeds": 2})
+    out = Extension(done=9, seeds=3, arms=3, left_out=("synthetic", "seed 2"))
+    for _ in range(2):
+        summary = bench(fewer)
+        assert (summary.is_complete, summary.extensions) == (True, [added, out])
+    seeds_back = bench(full.model_copy(update={"arms": TWO_ARMS}))
+    assert seeds_back.extensions == [added, out.model_copy(update={"left_out": ("synthetic",)})]
+    assert bench(full).extensions == [added]
+    assert bench(full.model_copy(update={"seeds": 4})).extensions == [
+        added,
+        Extension(done=9, seeds=3, arms=3, added=("seed 3",)),
+    ]
+
+
+def test_what_was_left_out_unfinished_is_no_addition_when_it_is_asked_for_again(
+    whole: BenchConfig, tmp_path: Path
+) -> None:
+    config = elsewhere(whole, tmp_path / "out", seeds=2)
+    bench(config.model_copy(update={"cells": "1/3"}))  # real with seed 0, mixed with seed 1
+    [told] = bench(config.model_copy(update={"seeds": 1})).extensions
+    assert (told.done, told.added, told.left_out) == (2, (), ("seed 1",))
+    assert bench(config).extensions == []
+
+
+def test_what_has_no_result_can_be_left_out_without_a_word(whole: BenchConfig, tmp_path: Path) -> None:
+    config = elsewhere(whole, tmp_path / "out", seeds=2)
+    bench(config.model_copy(update={"cells": "1/4"}))  # real with seed 0
+    assert bench(config.model_copy(update={"seeds": 1})).extensions == []
+
+
+def test_a_planned_bench_takes_back_what_there_was_no_time_for_without_a_word(
+    whole: BenchConfig, tmp_path: Path
+) -> None:
+    config = elsewhere(whole, tmp_path / "out", seeds=2)
+    bench(config.model_copy(update={"cells": "1/3"}), was_planned=True)
+    part = config.model_copy(update={"seeds": 1})
+    assert bench(part).extensions == []
+    assert [one.added for one in bench(config).extensions] == [("seed 1",)]
+    assert [one.left_out for one in bench(part).extensions] == [(), ("seed 1",)]
+
+
+def test_a_set_that_was_made_anew_in_its_folder_is_told_of(whole: BenchConfig, splits: Splits, tmp_path: Path) -> None:
+    folder = noise_set(tmp_path / "set", splits.record, seed=1)
+    config = elsewhere(whole, tmp_path / "out", synthetic=(str(folder),), seeds=1)
+    bench(config)
+    shutil.rmtree(folder)
+    noise_set(folder, splits.record, seed=2)
+    for _ in range(2):
+        [told] = bench(config).extensions
+        assert (told.added, told.left_out) == ((f"mixed with {folder}",), (f"mixed with {folder}, as it was",))
 
 
 # --- failures ---
@@ -296,6 +367,25 @@ def test_what_one_job_has_done_no_other_does(whole: BenchConfig, tmp_path: Path)
     assert bench(config).is_complete
     assert len(rows(config.out)) == 6
     assert report_of(config) == report_of(whole)
+
+
+def test_of_jobs_that_end_together_one_at_a_time_reads_results_and_writes_what_they_come_to(
+    whole: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    held = []
+
+    def watched(folder: Path) -> BenchSummary:
+        with (folder / ".report.json.lock").open("w") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.append(folder)
+        return refresh_summary(folder)
+
+    monkeypatch.setattr(run_module, "refresh_summary", watched)
+    monkeypatch.setattr(write_module, "refresh_summary", watched)
+    config = copied(whole, tmp_path / "out")
+    bench_and_report(config)
+    assert held == [config.out, config.out]  # by the bench and by its report
 
 
 # --- the test images ---

@@ -350,10 +350,32 @@ def test_minimum_detectable_effect_is_as_theory_says() -> None:
     assert effects == sorted(effects, reverse=True)
 
 
-@pytest.mark.parametrize(("deviation", "power"), [(-1.0, 0.8), (math.nan, 0.8), (1.0, 1.0), (1.0, 0.05)])
-def test_impossible_powers_are_refused(deviation: float, power: float) -> None:
+@pytest.mark.parametrize("comparisons", [2, 5])
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_an_effect_among_several_comparisons_has_to_pass_the_first_step_of_holm(seeds: int, comparisons: int) -> None:
+    effect = minimum_detectable_effect(2.0, seeds, comparisons=comparisons)
+    draws = np.random.default_rng(seeds).normal(effect, 2.0, size=(20_000, seeds))
+    p_values = stats.ttest_1samp(draws, 0, axis=1).pvalue
+    assert (p_values < 0.05 / comparisons).mean() == pytest.approx(0.8, abs=0.01)
+    assert effect > minimum_detectable_effect(2.0, seeds, comparisons=comparisons - 1)
+    assert seeds_needed(effect + 1e-6, 2.0, comparisons=comparisons) == seeds
+    assert seeds_needed(effect - 1e-6, 2.0, comparisons=comparisons) == seeds + 1
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8, 30, 300])
+def test_minimum_detectable_effect_grows_with_the_comparisons_however_many_they_are(seeds: int) -> None:
+    effects = [minimum_detectable_effect(1.0, seeds, comparisons=count) for count in (1, 2, 3, 10, 30, 60, 100)]
+    assert effects == sorted(effects)
+    assert math.isfinite(effects[-1])
+
+
+@pytest.mark.parametrize(
+    ("deviation", "power", "comparisons"),
+    [(-1.0, 0.8, 1), (math.nan, 0.8, 1), (1.0, 1.0, 1), (1.0, 0.05, 1), (1.0, 0.8, 0)],
+)
+def test_impossible_powers_are_refused(deviation: float, power: float, comparisons: int) -> None:
     with pytest.raises(InputError, match="power in"):
-        minimum_detectable_effect(deviation, 3, power=power)
+        minimum_detectable_effect(deviation, 3, power=power, comparisons=comparisons)
 
 
 @pytest.mark.parametrize("effect", [0.5, 1.0, 1.7])

@@ -17,8 +17,9 @@ from synthaug.data.corruptions import CORRUPTIONS, corrupted
 from synthaug.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 
 # As a module: its names begin as those of tests do.
-from synthaug.workflows.bench import tested
+from synthaug.workflows.bench import BenchConfig, tested
 from synthaug.workflows.bench.sealed import SealedTest
+from tests.workflows.benches import rows
 
 THREE = ("cat", "dog", "eel")
 
@@ -160,6 +161,16 @@ def test_the_corrupted_of_only_the_last_test_sets_stay_in_memory(
         tested.open_and_test(Guesser(), SealedTest(make_images(class_names=THREE, seed=seed)), corruptions=True)
     tested.open_and_test(Guesser(), SealedTest(make_images(class_names=THREE, seed=10)), corruptions=True)
     assert len(count_corruptions) == (2 + tested.KEPT_SETS) * every
+
+
+def test_each_training_says_how_the_weights_that_are_tested_validate_by_class(whole: BenchConfig) -> None:
+    """Their mean over all images is the accuracy by which they were kept."""
+    counts = torch.tensor(whole.splits().validation.class_counts())
+    for row in rows(whole.out):
+        shares = torch.tensor(row["validation_per_class"], dtype=torch.float64)
+        assert ((shares * counts - (shares * counts).round()).abs() < 1e-9).all()
+        assert (shares * counts).sum() / counts.sum() == pytest.approx(row["validation_accuracy"], abs=1e-6)
+        assert row["validation_per_class"] != row["tested"]["per_class"]
 
 
 @given(st.integers(1, 40), st.integers(0, 5))

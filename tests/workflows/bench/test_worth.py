@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sklearn.isotonic import isotonic_regression
 
 from synthaug.core.errors import InputError
+from synthaug.workflows.bench.results import CellResult, Results
 from synthaug.workflows.bench.statistics import estimate, holm, t_p
+from synthaug.workflows.bench.summarise import summarise
 from synthaug.workflows.bench.worth import (
     BreakEven,
     ClassGain,
@@ -20,8 +22,10 @@ from synthaug.workflows.bench.worth import (
     Worth,
     break_even,
     class_gains,
+    class_quotas,
     extra_real_images,
 )
+from tests.workflows.benches import results_of, study_of
 
 
 def curve_of(accuracies: dict[float, Sequence[float]]) -> list[RealPoint]:
@@ -164,24 +168,44 @@ def test_break_even_is_seconds_for_each_point() -> None:
 GAINS = {"cat": [9.0, 10.0, 11.0], "dog": [-11.0, -10.0, -9.5], "owl": [-1.0, 2.0, 0.5], "fox": [1.0, 3.0, 2.0]}
 
 
-def gains_of(gains: dict[str, Sequence[float | None]], counts: Sequence[int] | None = None) -> list[ClassGain]:
+def gains_of(gains: dict[str, Sequence[float | None]]) -> list[ClassGain]:
     """Class gains of the given differences, above 70 % for the first seed, 71 % for the second and so on."""
     after = [
         [None if gain is None else 70.0 + seed + gain for gain in row]
         for seed, row in enumerate(zip(*gains.values(), strict=True))
     ]
     without = [[70.0 + seed] * len(gains) for seed in range(len(after))]
-    return class_gains(list(gains), after, without, [100] * len(gains) if counts is None else counts)
+    return class_gains(list(gains), after, without)
 
 
 def test_classes_that_are_helped_get_twice_as_many_and_those_that_are_hurt_none() -> None:
-    found = gains_of(GAINS, [100, 50, 30, 7])
-    assert [(one.name, one.verdict, one.quota) for one in found] == [
-        ("cat", "helps", 200),
-        ("dog", "hurts", 0),
-        ("owl", "inconclusive", 30),
-        ("fox", "inconclusive", 7),
-    ]
+    found = gains_of(GAINS)
+    verdicts = {"cat": "helps", "dog": "hurts", "owl": "inconclusive", "fox": "inconclusive"}
+    assert {one.name: one.verdict for one in found} == verdicts
+    assert class_quotas(found, [100, 50, 30, 7]) == [200, 0, 30, 7]
+
+
+def test_quotas_are_chosen_by_validation_images_whatever_the_test_images_say() -> None:
+    """The test images say that the first class is hurt and the second helped; the validation images the opposite."""
+    study = study_of(("real+classic", "mixed+classic"))
+    known = results_of(study, {"real+classic": (0.5,) * 3, "mixed+classic": (0.6,) * 3})
+    done = {key: of_classes(cell) for key, cell in known.done.items()}
+    [one] = summarise(study, Results(done, {})).regimes[0].sets
+    assert [found.verdict for found in one.classes] == ["hurts", "helps"]
+    assert one.validated_classes is not None
+    assert [found.verdict for found in one.validated_classes] == ["helps", "hurts"]
+    assert one.quotas == [40, 0]
+    former = next(cell for cell in done.values() if cell.arm == "real+classic")
+    done[former.key] = former.model_copy(update={"validation_per_class": None})
+    [one] = summarise(study, Results(done, {})).regimes[0].sets
+    assert (one.validated_classes, one.quotas) == (None, None)
+
+
+def of_classes(cell: CellResult) -> CellResult:
+    """A cell of two classes; with synthetic images the one gains ten points on test images that the other loses."""
+    gain, luck = 0.1 * (cell.arm == "mixed+classic"), 0.01 * (cell.seed - 1) * (cell.arm == "mixed+classic")
+    tested = cell.tested.model_copy(update={"per_class": (0.5 - gain + luck, 0.5 + gain + luck)})
+    return cell.model_copy(update={"tested": tested, "validation_per_class": (0.5 + gain + luck, 0.5 - gain + luck)})
 
 
 def test_class_gains_are_paired_by_seed() -> None:
@@ -204,7 +228,7 @@ def test_class_without_test_images_has_no_gain_and_does_not_count_against_others
     gain = [3.0, 3.5, 4.5]
     found = gains_of({"cat": gain} | {f"dog {number}": [None] * 3 for number in range(9)})
     assert found[0].verdict == "helps"
-    assert found[1] == ClassGain("dog 0", None, "no verdict", 100)
+    assert found[1] == ClassGain("dog 0", None, "no verdict")
 
 
 def test_seeds_without_a_class_are_left_out() -> None:
@@ -227,21 +251,19 @@ def test_nothing_gained_is_rarely_seen_in_any_class(test_images: int) -> None:
     """Accuracies of few test images come in steps, so that seeds agree by chance."""
     right = np.random.default_rng(0).binomial(test_images, 0.95, size=(2, 150, 3, 10)) * (100 / test_images)
     names = [str(number) for number in range(10)]
-    studies = [class_gains(names, *both, [10] * 10) for both in right.swapaxes(0, 1).tolist()]
+    studies = [class_gains(names, *both) for both in right.swapaxes(0, 1).tolist()]
     seen = sum(any(one.verdict in {"helps", "hurts"} for one in study) for study in studies)
     assert seen / len(studies) <= 0.05
 
 
 @pytest.mark.parametrize(
-    ("with_synthetic", "without", "counts"),
+    ("with_synthetic", "without"),
     [
-        ([[1.0, 2.0]] * 3, [[1.0, 2.0]] * 2, [5, 5]),
-        ([[1.0]] * 3, [[1.0]] * 3, [5, 5]),
-        ([[1.0, 2.0]] * 3, [[1.0, 2.0]] * 3, [5]),
+        ([[1.0, 2.0]] * 3, [[1.0, 2.0]] * 2),
+        ([[1.0]] * 3, [[1.0]] * 3),
+        ([[1.0, 2.0]] * 3, [[1.0]] * 3),
     ],
 )
-def test_gains_that_do_not_fit_are_refused(
-    with_synthetic: list[list[float]], without: list[list[float]], counts: list[int]
-) -> None:
+def test_gains_that_do_not_fit_are_refused(with_synthetic: list[list[float]], without: list[list[float]]) -> None:
     with pytest.raises(InputError, match="same seeds and 2 classes"):
-        class_gains(["cat", "dog"], with_synthetic, without, counts)
+        class_gains(["cat", "dog"], with_synthetic, without)
