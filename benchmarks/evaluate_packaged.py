@@ -17,6 +17,9 @@ from pathlib import Path
 
 from harness import write_result
 
+from synthaug.core.folders import folder_at
+from synthaug.shards.manifest import read_plan
+from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate
 from synthaug.workflows.evaluate.records import Comparison, SetReport, Value
 from synthaug.workflows.synthesize import GenerateConfig, generate
@@ -55,12 +58,16 @@ def method_of(result: EvaluateResult, model: str, title: str, guidance: float | 
     reference, judge = result.reference, result.judge
     copied = " and ".join(one.space for one in report.memorisation.spaces)
     whose = " (those of its training)" if reference.is_generators and reference.split == "train" else ""
+    score = report.accuracy_score
+    alone = (
+        f" Classifiers of one kind of images alone: {score.recipe}, {score.steps} steps." if score is not None else ""
+    )
     guided = "" if guidance is None else f" at guidance {guidance:g}"
     return (
         f"{report.compared} images drawn by the packaged {model} with its default sampler{guided}, against "
         f"{reference.images} {reference.split} images of {title}{whose}, in the features of "
         f"{' and of '.join(map(in_words, report.comparisons))}; the judge is a {judge.network} of the training images "
-        f"({judge.steps} steps); copies are looked for by {copied}."
+        f"({judge.steps} steps); copies are looked for by {copied}.{alone}"
     )
 
 
@@ -77,31 +84,42 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--title", help="what to call the images, instead of the SPEC")
     parser.add_argument("--per-class", type=int, default=200)
+    parser.add_argument("--set", type=Path, help="a finished set of it, instead of one that is drawn")
+    parser.add_argument("--note", default="", help="a sentence to add to the method")
     parser.add_argument("--guidance", type=float, help="of a DDPM's sampler, instead of its default")
     parser.add_argument("--features", action="append", help="repeat for several; default: classifier and efficientnet")
     parser.add_argument("--against", choices=["train", "validation", "test"], default="train")
     parser.add_argument("--judge-steps", type=int)
     parser.add_argument("--cas-seeds", type=int, default=1)
+    parser.add_argument(
+        "--cas-steps", type=int, help="optimiser steps of classifiers of the set, or of real images, alone"
+    )
     parser.add_argument("--state", type=Path, required=True)
     asked = parser.parse_args()
     folder = asked.state / asked.model
-    drawn = {"model": asked.model, "per_class": asked.per_class, "guidance": asked.guidance}
-    generate(GenerateConfig.resolve({**drawn, "out": str(folder / "set")}))
+    made = asked.set or folder / "set"
+    if asked.set is None:
+        drawn = {"model": asked.model, "per_class": asked.per_class, "guidance": asked.guidance}
+        generate(GenerateConfig.resolve({**drawn, "out": str(made)}))
+    plan = read_plan(folder_at(str(made)))
+    if plan is None or plan.generator.checkpoint != find_checkpoint(asked.model).card.checkpoint:
+        raise SystemExit(f"{made} was not drawn by {asked.model}")
     result = evaluate(
         EvaluateConfig.resolve(
             {
-                "folders": [str(folder / "set")],
+                "folders": [str(made)],
                 "reference": asked.data,
                 "against": asked.against,
                 "features": asked.features or ["classifier", "efficientnet"],
                 "judge_steps": asked.judge_steps,
                 "cas_seeds": asked.cas_seeds,
+                "steps": asked.cas_steps,
                 "out": folder / "evaluation",
             }
         )
     )
     [report] = result.sets
-    method = method_of(result, asked.model, asked.title or asked.data, asked.guidance)
+    method = f"{method_of(result, asked.model, asked.title or asked.data, asked.guidance)} {asked.note}".strip()
     runs = {"checkpoint": folder.name, "memorisation": dataclasses.asdict(report.memorisation)}
     write_result(f"evaluation_{asked.model}", method, figures_of(result, report), runs)
 
