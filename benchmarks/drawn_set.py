@@ -50,10 +50,9 @@ def main() -> None:
         )
     )
     plan, folder = drawing.plan, LocalFolder(asked.out)
-    if not asked.drawn.name.startswith(plan.generator.checkpoint[:12]):
-        raise SystemExit(
-            f"{asked.drawn} is not of {asked.model}, whose hash begins with {plan.generator.checkpoint[:12]}"
-        )
+    expected = f"{plan.generator.checkpoint[:12]}-{plan.guidance:g}"
+    if asked.drawn.stem != expected:
+        raise SystemExit(f"{asked.drawn} is not of {asked.model} with guidance {plan.guidance:g}, which is {expected}")
     classes = len(plan.class_names)
     if labels.tolist() != [row % classes for row in range(len(labels))]:
         raise SystemExit(f"{asked.drawn} does not hold the classes in turn")

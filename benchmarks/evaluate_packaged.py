@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
 from harness import write_result
+from pydantic import TypeAdapter
 
 from synthaug.core.folders import folder_at
+from synthaug.core.runtime import Runtime
+from synthaug.generators.base import load_backend
 from synthaug.shards.manifest import read_plan
 from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.evaluate import EvaluateConfig, EvaluateResult, evaluate
 from synthaug.workflows.evaluate.records import Comparison, SetReport, Value
+from synthaug.workflows.evaluate.run import PAGE_NAME, RECORD_NAME
 from synthaug.workflows.synthesize import GenerateConfig, generate
 
 
@@ -52,9 +57,8 @@ def _ends(name: str, value: Value) -> dict[str, float]:
     return {name: round(value.value, 5), f"{name}_low": round(value.low, 5), f"{name}_high": round(value.high, 5)}
 
 
-def method_of(result: EvaluateResult, model: str, title: str, guidance: float | None) -> str:
+def method_of(result: EvaluateResult, report: SetReport, model: str, title: str, guidance: float | None) -> str:
     """How the figures were found, in a sentence."""
-    [report] = result.sets
     reference, judge = result.reference, result.judge
     copied = " and ".join(one.space for one in report.memorisation.spaces)
     whose = " (those of its training)" if reference.is_generators and reference.split == "train" else ""
@@ -77,6 +81,34 @@ def in_words(comparison: Comparison) -> str:
     return f"{space.name} ({space.backend}, resize {space.resize})"
 
 
+def evaluated(asked: argparse.Namespace) -> EvaluateResult:
+    """The evaluation of a set that is drawn if none is given."""
+    folder = asked.state / asked.model
+    made = asked.set or folder / "set"
+    if asked.set is None:
+        drawn = {"model": asked.model, "per_class": asked.per_class, "guidance": asked.guidance}
+        generate(GenerateConfig.resolve({**drawn, "out": str(made)}))
+    config = {
+        "folders": [str(made)],
+        "reference": asked.data,
+        "against": asked.against,
+        "features": asked.features or ["classifier", "efficientnet"],
+        "judge_steps": asked.judge_steps,
+        "cas_seeds": asked.cas_seeds,
+        "steps": asked.cas_steps,
+        "out": folder / "evaluation",
+    }
+    return evaluate(EvaluateConfig.resolve(config))
+
+
+def former(folder: Path) -> EvaluateResult:
+    """What an evaluation that was done before has found."""
+    record = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
+    del record["split"]
+    values = {"out": folder, "page": folder / PAGE_NAME, **record}
+    return TypeAdapter(EvaluateResult).validate_python(values)
+
+
 def main() -> None:
     """Draws, evaluates and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,42 +117,31 @@ def main() -> None:
     parser.add_argument("--title", help="what to call the images, instead of the SPEC")
     parser.add_argument("--per-class", type=int, default=200)
     parser.add_argument("--set", type=Path, help="a finished set of it, instead of one that is drawn")
+    parser.add_argument("--evaluation", type=Path, help="folder of a finished evaluation that has a set of it")
     parser.add_argument("--note", default="", help="a sentence to add to the method")
     parser.add_argument("--guidance", type=float, help="of a DDPM's sampler, instead of its default")
     parser.add_argument("--features", action="append", help="repeat for several; default: classifier and efficientnet")
     parser.add_argument("--against", choices=["train", "validation", "test"], default="train")
     parser.add_argument("--judge-steps", type=int)
     parser.add_argument("--cas-seeds", type=int, default=1)
-    parser.add_argument(
-        "--cas-steps", type=int, help="optimiser steps of classifiers of the set, or of real images, alone"
-    )
-    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--cas-steps", type=int, help="optimiser steps of classifiers of one kind of images alone")
+    parser.add_argument("--state", type=Path, default=Path("runs/packaged"))
     asked = parser.parse_args()
-    folder = asked.state / asked.model
-    made = asked.set or folder / "set"
-    if asked.set is None:
-        drawn = {"model": asked.model, "per_class": asked.per_class, "guidance": asked.guidance}
-        generate(GenerateConfig.resolve({**drawn, "out": str(made)}))
-    plan = read_plan(folder_at(str(made)))
-    if plan is None or plan.generator.checkpoint != find_checkpoint(asked.model).card.checkpoint:
-        raise SystemExit(f"{made} was not drawn by {asked.model}")
-    result = evaluate(
-        EvaluateConfig.resolve(
-            {
-                "folders": [str(made)],
-                "reference": asked.data,
-                "against": asked.against,
-                "features": asked.features or ["classifier", "efficientnet"],
-                "judge_steps": asked.judge_steps,
-                "cas_seeds": asked.cas_seeds,
-                "steps": asked.cas_steps,
-                "out": folder / "evaluation",
-            }
-        )
-    )
-    [report] = result.sets
-    method = f"{method_of(result, asked.model, asked.title or asked.data, asked.guidance)} {asked.note}".strip()
-    runs = {"checkpoint": folder.name, "memorisation": dataclasses.asdict(report.memorisation)}
+    result = evaluated(asked) if asked.evaluation is None else former(asked.evaluation)
+    found = find_checkpoint(asked.model)
+    plans = [(one, read_plan(folder_at(one.where))) for one in result.sets]
+    own = [(one, plan) for one, plan in plans if plan and plan.generator.checkpoint == found.card.checkpoint]
+    if len(own) != 1:
+        raise SystemExit(f"{len(own)} of the sets that were evaluated were drawn by {asked.model}, instead of one")
+    [(report, plan)] = own
+    default = load_backend(plan.generator.model).load(found.folder, Runtime.resolve()).default_settings.guidance
+    guidance = None if plan.guidance == default else plan.guidance
+    method = f"{method_of(result, report, asked.model, asked.title or asked.data, guidance)} {asked.note}".strip()
+    runs = {
+        "checkpoint": plan.generator.checkpoint,
+        "guidance": plan.guidance,
+        "memorisation": dataclasses.asdict(report.memorisation),
+    }
     write_result(f"evaluation_{asked.model}", method, figures_of(result, report), runs)
 
 

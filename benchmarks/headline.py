@@ -17,9 +17,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 from staged import Ledger, StagedJob
-from study import Study
+from study import MODELS, Study, is_trained
 
+from synthaug.workflows.checkpoints import find_checkpoint
 from synthaug.workflows.config import Duration
+from synthaug.workflows.train import TrainConfig, plan_training
 
 SMOKE = {
     "data": "digits",
@@ -61,7 +63,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--name", default="CIFAR-10", help="what to call them")
     parser.add_argument("--note", default="", help="a sentence to add to the method")
     parser.add_argument("--per-class-real", type=int, help="real training images of each class; all if not given")
-    parser.add_argument("--ddpm", default="base", help="preset, checkpoint or packaged name")
+    parser.add_argument("--ddpm", default="small", help="preset, checkpoint or packaged name")
     parser.add_argument("--ddpm-images", type=int, help="images to show to it; what fits, by a trial, if not given")
     parser.add_argument("--guidance", type=float, help="guidance to draw its set with, instead of its own")
     parser.add_argument("--acgan", default="reacgan-large", help="preset, checkpoint or packaged name")
@@ -70,6 +72,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--features", nargs="+", default=["classifier"], help="what sets are compared by")
     parser.add_argument("--judge-steps", type=int, help="optimiser steps of the judge of sets")
     parser.add_argument("--cas-steps", type=int, help="optimiser steps of classifiers of one set alone")
+    parser.add_argument(
+        "--curate", nargs="*", choices=MODELS, default=list(MODELS), help="whose sets to curate as well"
+    )
     parser.add_argument("--recipe", default="strong", help="recipe of classifiers")
     parser.add_argument("--network", default="resnet18", help="their network, instead of the recipe's")
     parser.add_argument("--steps", type=int, help="their optimiser steps, instead of the recipe's epochs")
@@ -85,11 +90,27 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check(options: argparse.Namespace) -> None:
+    """Refuses now what a stage would refuse in hours."""
+    for model in MODELS:
+        asked = getattr(options, model)
+        if is_trained(asked):
+            kind = find_checkpoint(asked).card.model
+            if kind != model:
+                raise SystemExit(f"--{model} {asked} is of kind {kind}")
+            continue
+        config = {"data": options.data, "model": model, "preset": asked, "out": options.state / model}
+        plan_training(TrainConfig.resolve({**config, "per_class_real": options.per_class_real}))
+    if options.data.startswith("imagefolder") and options.name == "CIFAR-10":
+        raise SystemExit('--name says what these images are: "CIFAR-10 (JPEG q75)" for its JPEG copy')
+
+
 def main() -> None:
     """Runs one slice."""
     options = parsed()
     time = TypeAdapter(Duration)
     options.total, options.max_time = time.validate_python(options.total), time.validate_python(options.max_time)
+    check(options)
     options.state.mkdir(parents=True, exist_ok=True)
     lasting = {name: value for name, value in vars(options).items() if name not in _OF_A_SLICE}
     study = Study(options, Ledger.open(options.state / "study.json", lasting))

@@ -132,4 +132,4 @@ class StagedJob:
 
     def _has_to_wait(self, stage: Stage, left: float) -> bool:
         """Whether a stage that cannot be cut short should get a slice of its own."""
-        return stage.is_whole and not self._is_fresh and left < stage.share * self._total / 2
+        return stage.is_whole and not self._is_fresh and left < stage.share * self._total

@@ -14,6 +14,7 @@ from harness import study_figures, study_runs, write_result
 from staged import Ledger, Stage
 
 from synthaug.core.durations import duration
+from synthaug.core.errors import TrainingError
 from synthaug.core.runtime import Runtime
 from synthaug.data.sources import load_source
 from synthaug.data.splits import make_splits
@@ -46,7 +47,6 @@ SHARES = {
 _TRAINING = 0.9
 #: Seconds before a training on a GPU begins to count, for the judge that watches it.
 _PREPARATION = 30.0
-_LARGEST_FILE = "15MB"
 _REPORT = ("report.html", "report.md", "report.json", "costs.json", "config.yaml", "provenance.json")
 
 
@@ -106,10 +106,19 @@ class Study:
             "resume": "auto",
             "out": self.root / model,
         }
-        return train(TrainConfig.resolve(config)).is_complete
+        try:
+            return train(TrainConfig.resolve(config)).is_complete
+        except TrainingError as error:  # it went wrong, and the best weights until then were kept
+            if not (self.root / model / CARD_NAME).is_file():
+                raise
+            notes[f"{model}_ended"] = str(error)
+            return True
 
     def images_that_fit(self, model: str, preset: str) -> int:
-        """Images that can be shown within the share of the time, from a short trial."""
+        """Images that can be shown within the share of the time, from a short trial.
+
+        Too few on a GPU, where a long training is compiled and the trial is not; later stages have what is left.
+        """
         splits = make_splits(load_source(self.options.data), per_class_real=self.options.per_class_real)
         share = SHARES[model] * self.options.total
         speed = measure_generator(splits, model, preset, None, Runtime.resolve(), seconds=min(20.0, share / 20))
@@ -141,28 +150,35 @@ class Study:
         real = {"reference": self.options.data, "per_class_real": self.options.per_class_real}
         return {**real, "judge_steps": self.options.judge_steps}
 
-    def evaluated(self, _: float) -> bool:
-        """Says what is in the sets."""
-        folders = [str(self.root / f"set-{model}") for model in MODELS]
-        config = {
-            **self.judging(),
-            "folders": folders,
-            "features": self.options.features,
-            "steps": self.options.cas_steps,
-            "out": self.root / "evaluation",
-        }
-        result = evaluate(EvaluateConfig.resolve(config))
-        self.ledger.notes["evaluation"] = {
-            model: figures_of(result, report) for model, report in zip(MODELS, result.sets, strict=True)
-        }
+    def evaluated(self, seconds: float) -> bool:
+        """Says what is in the sets, one after another."""
+        ends, found = time.monotonic() + seconds, self.ledger.notes.setdefault("evaluation", {})
+        for model in (model for model in MODELS if model not in found):
+            if time.monotonic() >= ends:
+                return False
+            config = {
+                **self.judging(),
+                "folders": [str(self.root / f"set-{model}")],
+                "features": self.options.features,
+                "steps": self.options.cas_steps,
+                "out": self.root / f"evaluation-{model}",
+            }
+            result = evaluate(EvaluateConfig.resolve(config))
+            [report] = result.sets
+            found[model] = figures_of(result, report)
+            self.ledger.save()
         return True
 
-    def curated(self, _: float) -> bool:
-        """Makes a curated set of each."""
-        for model in MODELS:
+    def curated(self, seconds: float) -> bool:
+        """Makes a curated set of each that is wanted so."""
+        ends = time.monotonic() + seconds
+        for model in self.options.curate:
             folder, out = self.root / f"set-{model}", self.root / f"set-{model}-curated"
-            if not (out / MANIFEST_NAME).is_file():
-                curate(CurateConfig.resolve({**self.judging(), "folder": str(folder), "out": str(out)}))
+            if (out / MANIFEST_NAME).is_file():
+                continue
+            if time.monotonic() >= ends:
+                return False
+            curate(CurateConfig.resolve({**self.judging(), "folder": str(folder), "out": str(out)}))
         return True
 
     def classifiers(self, seconds: float) -> dict[str, Any]:
@@ -197,7 +213,11 @@ class Study:
             "arms": ("real", "real+classic", "mixed+classic"),
             "out": self.root / "fractions",
         }
-        return bench_and_report(BenchConfig.resolve(config)).summary.is_complete
+        try:
+            return bench_and_report(BenchConfig.resolve(config)).summary.is_complete
+        except TrainingError as error:  # there was no time for all generators, or one went wrong
+            self.ledger.notes["fractions_stopped"] = str(error)
+            return False
 
     def bring_home(self) -> str:
         """Fills the folder that is to be taken home, and says in one line how far the study is."""
@@ -207,12 +227,11 @@ class Study:
         for model in MODELS:
             if (folder := self.checkpoint(model)) is None:
                 continue
-            training = pack_checkpoint(
-                folder, out / model, is_rounded=True, shard_size=_LARGEST_FILE, source=self.options.name
-            ).training
+            training = read_card(folder).training
             figures |= {f"{model}_images_seen": training.images_seen, f"{model}_loss": round(training.loss, 4)}
             pictures = [self.root / f"set-{model}" / PREVIEW_NAME, *sorted((folder / "grids").glob("*.png"))[-1:]]
             for picture in [path for path in pictures if path.is_file()][:1]:
+                out.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(picture, out / f"{model}.png")
         for name in ("bench", "fractions"):
             if (folder := self.root / name) and (folder / SUMMARY_NAME).is_file():
@@ -223,9 +242,17 @@ class Study:
         for model, found in self.ledger.notes.get("evaluation", {}).items():
             figures |= {f"{model}_evaluation_{name}": value for name, value in found.items()}
         write_result("headline", self.method(), figures, runs, folder=out)
+        self.bring_generators()
         spent, total = sum(self.ledger.seconds.values()), self.options.total
         stages = ", ".join(f"{name} {'done' if name in self.ledger.done else 'to do'}" for name in SHARES)
         return f"slice {self.ledger.slices}: {duration(spent)} of {duration(total)}; {stages}"
+
+    def bring_generators(self) -> None:
+        """Copies the generators, in bfloat16 and in files that are not too large, unless they came from there."""
+        for model in MODELS:
+            folder, target = self.checkpoint(model), self.options.out / model
+            if folder is not None and folder.resolve() != target.resolve():
+                pack_checkpoint(folder, target, is_rounded=True, source=self.options.name)
 
     def method(self) -> str:
         """How it was done, in words."""
@@ -236,11 +263,20 @@ class Study:
             f"on {card.training.hardware}"
             for card in cards
         )
+        guided = "as its checkpoint has it" if asked.guidance is None else f"{asked.guidance:g}"
+        parts = ""
+        if asked.fractions:
+            parts = (
+                f" With {asked.fractions} of the real images: generators {asked.fraction_generators} of just these, "
+                f"{asked.fraction_images or 'as many as their presets say'} images shown, {asked.fraction_per_class} "
+                "images a class drawn with their default samplers."
+            )
         steps = "as many steps as the recipe has" if asked.steps is None else f"{asked.steps} steps"
         return (
-            f"{asked.name}. {generators}. {asked.per_class} images a class from each, as drawn and curated. "
+            f"{asked.name}. {generators}. {asked.per_class} images a class from each as they are drawn (guidance of "
+            f"the DDPM: {guided}), and those of {' and '.join(asked.curate) or 'none'} curated besides. "
             f"Classifiers: {asked.network or 'the network of the recipe'}, recipe {asked.recipe}, {steps}, "
-            f"{asked.seeds} paired seeds{''.join(f', {setting}' for setting in asked.set)}. {asked.note}"
+            f"{asked.seeds} paired seeds{''.join(f', {setting}' for setting in asked.set)}.{parts} {asked.note}"
         ).strip()
 
 
@@ -253,7 +289,8 @@ def copy_report(bench: Path, out: Path) -> None:
     """Copies the report of a bench with its pictures."""
     out.mkdir(parents=True, exist_ok=True)
     for name in _REPORT:
-        shutil.copyfile(bench / name, out / name)
+        if (bench / name).is_file():  # a kill may have come before
+            shutil.copyfile(bench / name, out / name)
     for picture in bench.rglob("*.png"):
         (out / picture.relative_to(bench)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture, out / picture.relative_to(bench))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ def pack_checkpoint(
     target: Path,
     *,
     is_rounded: bool = False,
-    shard_size: str = "5GB",
+    shard_size: str = "15MB",
     source: str | None = None,
     guidance: float | None = None,
 ) -> CheckpointCard:
@@ -41,7 +42,8 @@ def pack_checkpoint(
         target: Folder of the copy; what is there is replaced if it is a checkpoint.
         is_rounded: Whether matrices and kernels are rounded to bfloat16, which halves the files. Vectors (biases,
             statistics) cost little and stay as they are.
-        shard_size: Bytes that a file of weights may have, such as "15MB"; larger ones are split as diffusers does.
+        shard_size: Bytes that a file of weights may have; larger ones are split as diffusers does. The hash of the
+            checkpoint is over its files, so that it depends on this.
         source: What to call the images it was trained on, instead of their path.
         guidance: Guidance that its sampler is to take unless told otherwise; None leaves it as it is.
 
@@ -56,11 +58,26 @@ def pack_checkpoint(
     verify_weights(checkpoint, card)
     if target.resolve() == checkpoint.resolve():
         raise InputError(f"{target} cannot be a copy of itself; choose another folder")
-    if target.exists() and any(target.iterdir()):
-        if not (target / CARD_NAME).is_file():
-            raise InputError(f"{target} holds something that is not a checkpoint; choose another folder")
-        shutil.rmtree(target)
-    target.mkdir(parents=True, exist_ok=True)
+    if target.exists() and any(target.iterdir()) and not (target / CARD_NAME).is_file():
+        raise InputError(f"{target} holds something that is not a checkpoint; choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".packing-", dir=target.parent) as scratch:
+        packed = _packed(card, checkpoint, Path(scratch) / "copy", is_rounded, shard_size, source, guidance)
+        shutil.rmtree(target, ignore_errors=True)
+        (Path(scratch) / "copy").rename(target)
+    return packed
+
+
+def _packed(
+    card: CheckpointCard,
+    checkpoint: Path,
+    target: Path,
+    is_rounded: bool,
+    shard_size: str,
+    source: str | None,
+    guidance: float | None,
+) -> CheckpointCard:
+    target.mkdir()
     shutil.copyfile(checkpoint / _INDEX_NAME, target / _INDEX_NAME)
     for component in (name for name in json.loads((target / _INDEX_NAME).read_bytes()) if not name.startswith("_")):
         folder = target / component

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import study
 from staged import Ledger
 from study import SHARES
 
+from synthaug.core.errors import InputError, TrainingError
 from synthaug.core.runtime import Runtime
 from synthaug.generators.base import load_backend
 from synthaug.generators.checkpoint import read_card
@@ -64,6 +66,54 @@ def test_as_many_images_are_shown_as_fit_into_the_share(tmp_path: Path, monkeypa
     monkeypatch.setattr(study, "measure_generator", lambda *_, **__: trial)
     images = study.Study(options, Ledger.open(tmp_path / "study.json", {})).images_that_fit("ddpm", "digits")
     assert 0.8 * SHARES["ddpm"] * 10_000 * 50 < images < SHARES["ddpm"] * 10_000 * 50
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> study.Study:
+    """A study of which nothing is done."""
+    monkeypatch.setattr(sys, "argv", ["headline.py", "--smoke", "--state", str(tmp_path), "--out", str(tmp_path)])
+    return study.Study(headline.parsed(), Ledger.open(tmp_path / "study.json", {}))
+
+
+def fails(*_: object, **__: object) -> None:
+    raise TrainingError("the discriminator has won")
+
+
+def test_a_training_that_went_wrong_is_over_if_there_is_something_to_keep(
+    small: study.Study, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path
+) -> None:
+    monkeypatch.setattr(study, "train", fails)
+    with pytest.raises(TrainingError):
+        small.trained("acgan", 10.0)
+    shutil.copytree(tiny_checkpoint, small.root / "acgan")
+    assert small.trained("acgan", 10.0)
+    assert "the discriminator has won" in small.ledger.notes["acgan_ended"]
+
+
+def test_generators_of_parts_that_there_was_no_time_for_are_made_in_the_next_slice(
+    small: study.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "bench_and_report", fails)
+    assert not small.benched_in_parts(10.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--ddpm", "acgan-digits"], "is of kind acgan"),
+        (["--ddpm", "no/such/folder"], "no/such/folder"),
+        (
+            ["--data", "imagefolder:photos", "--name", "CIFAR-10", "--ddpm", "ddpm-digits", "--acgan", "acgan-digits"],
+            "JPEG",
+        ),
+    ],
+)
+def test_what_would_be_refused_in_hours_is_refused_now(
+    words: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["h", "--smoke", "--state", str(tmp_path), "--out", str(tmp_path), *words])
+    with pytest.raises((SystemExit, InputError), match=complaint):
+        headline.main()
 
 
 def test_shares_are_of_the_whole_time() -> None:

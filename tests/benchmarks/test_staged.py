@@ -77,8 +77,8 @@ def test_what_a_stage_takes_beyond_its_share_is_not_taken_from_the_next(clock: C
 
 
 def test_a_stage_that_has_to_be_whole_waits_for_a_slice_of_its_own(clock: Clock, tmp_path: Path) -> None:
-    works = [Work(clock, "first", 250, 0.5), Work(clock, "whole", 100, 0.5, is_whole=True)]
-    assert not slices(tmp_path / "job.json", works, total=400, max_time=300)
+    works = [Work(clock, "first", 150, 0.5), Work(clock, "whole", 100, 0.5, is_whole=True)]
+    assert not slices(tmp_path / "job.json", works, total=400, max_time=300)  # 120 of its 200 are left
     assert works[1].given == []
     assert slices(tmp_path / "job.json", works, total=400, max_time=300)
 

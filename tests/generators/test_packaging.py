@@ -11,6 +11,7 @@ import torch
 from synthaug.core.errors import DamageError, InputError
 from synthaug.core.runtime import Runtime
 from synthaug.core.seeding import SampleNoise
+from synthaug.generators import packaging
 from synthaug.generators.base import load_backend
 from synthaug.generators.checkpoint import read_card, verify_weights
 from synthaug.generators.packaging import pack_checkpoint
@@ -82,3 +83,19 @@ def test_a_former_copy_is_replaced_and_nothing_else(tiny_checkpoint: Path, tmp_p
     with pytest.raises(InputError, match="not a checkpoint"):
         pack_checkpoint(tiny_checkpoint, tmp_path / "else")
     assert (tmp_path / "else" / "letter.txt").read_text() == "dear"
+
+
+def test_a_kill_leaves_the_former_copy(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_checkpoint(packaged_checkpoints()[DIGITS], tmp_path / "copy")
+    before = files_of(tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packaging, "write_card", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pack_checkpoint(tiny_checkpoint, tmp_path / "copy")
+    assert files_of(tmp_path) == before
+    pack_checkpoint(tiny_checkpoint, tmp_path / "copy")
+    assert torch.equal(drawn(tmp_path / "copy"), drawn(tiny_checkpoint))
