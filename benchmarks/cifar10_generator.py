@@ -24,10 +24,13 @@ from harness import RESULTS, draw, within_class_diversity, write_result
 from synthaug.classifiers.resnet import build_network
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.runtime import Runtime, hardware
+from synthaug.core.types import LabelledImages
 from synthaug.data.sources import load_source
 from synthaug.data.splits import Splits, make_splits
 from synthaug.generators.base import SamplerSettings, load_backend
 from synthaug.generators.checkpoint import CheckpointCard, read_card
+from synthaug.metrics.efficientnet import efficientnet_extractor
+from synthaug.metrics.features import FeatureExtractor, extract
 from synthaug.metrics.frechet import frechet_distance
 from synthaug.workflows.judge import Judge
 
@@ -78,6 +81,8 @@ class Comparison:
         self.count = options.compare
         self.judge = trained_judge(splits, options)
         self._spread = within_class_diversity(splits.test.images, splits.test.labels)
+        self._others = efficientnet_extractor(None, device=Runtime.resolve().device) if options.efficientnet else None
+        self._reference = None if self._others is None else self._seen(self._others, splits.test.images)
         chosen = torch.randperm(len(splits.validation), generator=torch.Generator().manual_seed(0))
         self.real = self.figures(splits.validation.images[chosen], splits.validation.labels[chosen])
 
@@ -89,7 +94,16 @@ class Comparison:
         if len(images) > len(some):
             distance = frechet_distance(self.judge.features(images), self.judge.reference)
             figures[f"frechet_of_{len(images)}"] = distance
+        if self._others is not None and self._reference is not None:
+            figures["efficientnet_frechet"] = frechet_distance(self._seen(self._others, some), self._reference)
         return figures
+
+    def _seen(self, extractor: FeatureExtractor, images: torch.Tensor) -> torch.Tensor:
+        """Features in the cache, or computed now, which takes minutes on a CPU."""
+        fingerprint = LabelledImages.of(
+            images, torch.zeros(len(images), dtype=torch.int64), ("any",), "any"
+        ).fingerprint
+        return extract(extractor, images, key=fingerprint)
 
 
 def measure(checkpoint: Path, comparison: Comparison, options: argparse.Namespace) -> None:
@@ -137,6 +151,7 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=5000, help="images for all figures but one Frechet distance")
     parser.add_argument("--guidance", type=float, nargs="*", default=[1.0], help="of a DDPM")
     parser.add_argument("--judge-steps", type=int, default=3000)
+    parser.add_argument("--efficientnet", action="store_true", help="also a distance in EfficientNet-Lite0's features")
     parser.add_argument("--state", type=Path, default=Path("runs/drawn"))
     parser.add_argument("--draw-only", action="store_true")
     options = parser.parse_args()

@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 import render_docs
 from huggingface_hub import ModelCard
+from rendering import results as rendering_results
+from rendering.card_evaluation import drawn_table, evaluation_section
+from rendering.cards import card_metadata
 from rendering.evidence import cost_section, gain_section
-from rendering.measured import evaluation_metrics
+from rendering.field import ours
+from rendering.measured import bench_metrics, benches_of, evaluation, evaluation_metrics
+from rendering.readme import acgan_table, study_table
 from rendering.results import result
 
 from synthaug.classifiers.recipes import RECIPES
 from synthaug.core.runtime import Runtime
 from synthaug.generators.base import load_backend
-from synthaug.generators.checkpoint import read_card
+from synthaug.generators.checkpoint import CheckpointCard, read_card
 from synthaug.workflows.checkpoints import packaged_checkpoints
 
 ROOT = Path(__file__).parent.parent
@@ -225,6 +230,18 @@ def test_the_evidence_says_which_synthetic_share_was_best() -> None:
     assert "Best on the test images for mixed+classic (ddpm): 93.50 % with a share of 0.25, against 92.00 %" in text
 
 
+def test_the_best_synthetic_share_is_chosen_on_validation_images_where_these_were_kept() -> None:
+    study = study_of_two_sets()
+    arms = {"mixed+classic (ddpm)": 92.5, "mixed+classic@0.25 (ddpm)": 92.0}
+    study["runs"]["validation"] = {f"at_100_percent_{arm}": accuracy for arm, accuracy in arms.items()}
+    text = gain_section({"headline": study})
+    assert (
+        "Best on the validation images for mixed+classic (ddpm): 92.00 % with the bench's own share, against 93.50 % "
+        "with a share of 0.25 (test accuracies)." in text
+    )
+    assert "Best on the test images for mixed+classic (acgan)" in text
+
+
 def test_benches_that_stand_side_by_side_in_a_result_are_told_apart() -> None:
     one, two = study_of_two_sets(), study_of_two_sets()
     figures = {**one["figures"], **{f"fractions_{key}": value for key, value in two["figures"].items()}}
@@ -237,7 +254,7 @@ def test_a_price_for_a_point_is_named_only_where_one_was_gained() -> None:
     rows = {(row[0], row[1]): row[-1] for row in rows_of(cost_section({"headline": study_of_two_sets()}))}
     assert rows["450", "ddpm"] == "200"  # 200 s of training and 100 s of drawing, over 1.5 points
     assert rows["45,000", "ddpm"] == "nothing was gained"
-    assert rows["45,000", "acgan"] == "2,000"
+    assert rows["45,000", "acgan"] == "at least 2,000"  # nobody timed its drawing
 
 
 def test_what_was_not_measured_is_not_there() -> None:
@@ -257,6 +274,158 @@ def test_what_is_expected_of_fast_was_measured() -> None:
     assert f"digits: {digits['figures']['lowest_test_accuracy_percent']:.0f} % in half a minute" in expected
     assert digits["figures"]["seconds"] < 30
     assert f"{accuracy:.0f} % with --epochs {epochs:.0f}, in {minutes:.0f} minutes" in expected
+
+
+@pytest.fixture
+def made_up_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder in place of that of the results."""
+    monkeypatch.setattr(rendering_results, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, name: str, found: dict) -> None:
+    (folder / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def packaged_card(name: str) -> CheckpointCard:
+    return read_card(packaged_checkpoints()[name])
+
+
+@pytest.mark.parametrize(("said", "instead"), [("3000 steps", "20000 steps"), ("10000 test", "5000 validation")])
+def test_generators_that_were_not_judged_alike_do_not_stand_in_one_table(
+    made_up_results: Path, said: str, instead: str
+) -> None:
+    kept = ROOT / "benchmarks" / "results"
+    one, other = (json.loads((kept / f"cifar10_acgan_{name}.json").read_text()) for name in ("resnet", "reacgan-large"))
+    assert "`acgan-cifar10`" in ours([one, other])
+    assert said in other["method"]
+    other["method"] = other["method"].replace(said, instead)
+    with pytest.raises(ValueError, match=f"judged alike.*{instead}"):
+        ours([one, other])
+    write(made_up_results, "cifar10_acgan_resnet", one)
+    assert "real validation images" in acgan_table()
+    write(made_up_results, "cifar10_acgan_reacgan-large", other)
+    with pytest.raises(ValueError, match="judged alike"):
+        acgan_table()
+
+
+@pytest.mark.parametrize("name", packaged_checkpoints())
+def test_an_evaluation_belongs_to_the_weights_that_it_names(made_up_results: Path, name: str) -> None:
+    card = packaged_card(name)
+    for checkpoint, is_its in ((card.checkpoint, True), (name, False), ("0" * 64, False)):
+        write(made_up_results, f"evaluation_{name}", {"runs": {"checkpoint": checkpoint}})
+        assert (evaluation(name, card) is not None) == is_its
+
+
+def test_a_number_is_rounded_once_and_alike_in_all_documents() -> None:
+    drawn = result("cifar10_ddpm_small")
+    drawn["runs"]["generated"]["frechet"], drawn["figures"]["generated_frechet"] = 0.57648, 0.5765
+    [on_page] = [row for row in rows_of(ours([drawn])) if row[0].endswith("drawn unguided")]
+    [in_card] = [row for row in rows_of(drawn_table(drawn, packaged_card("ddpm-cifar10"))) if "unguided" in row[0]]
+    assert on_page[7] == in_card[-1] == "0.576"
+    real = result("cifar10_acgan_reacgan-large")["runs"]["real"]
+    [shown] = [row for row in rows_of(acgan_table()) if row[0] == "real validation images"]
+    assert shown[-1] == f"{real['diversity']:.3f}"
+
+
+def headline() -> dict:
+    """A result as `benchmarks/study.py` makes it: a bench of three sets, one curated, and one of a part of the images.
+
+    The generators are those of the packaged checkpoints, which were trained for as long; the part has one of its own.
+    """
+    took = {model: round(packaged_card(f"{model}-cifar10").training.seconds, 1) for model in ("ddpm", "acgan")}
+    figures: dict = {"ddpm_seconds": took["ddpm"], "acgan_seconds": 430.0, "bench_seconds": 99.0}
+    figures |= {"fractions_seconds": 88.0, "seeds": 3, "all_trainings_seconds": 120.0}
+    figures |= {"real_training_images": 45000, "classifier_steps": 1760}
+    arms = {"real": 90.0, "real+classic": 93.0, "mixed+classic (ddpm)": 92.0, "mixed+classic (acgan)": 91.0}
+    arms |= {"mixed+classic (ddpm curated)": 93.5, "mixed-together+classic": 92.5}
+    figures |= {f"{arm}_test_accuracy_percent": accuracy for arm, accuracy in arms.items()}
+    sets = {"ddpm": (50000, -1.0, "hurts"), "acgan": (50000, -2.0, "hurts"), "ddpm curated": (40000, 0.5, "helps")}
+    runs: dict = {"per_seed": {arm: [accuracy] * 3 for arm, accuracy in arms.items()}, "sets": list(sets)}
+    runs["validation"] = dict(arms)
+    for name, (images, gain, verdict) in sets.items():
+        figures |= {f"{name}_synthetic_images": images, f"{name}_label_fidelity_percent": 70.0}
+        figures |= {f"{name}_gain_points": gain, f"{name}_gain_low": gain - 0.25, f"{name}_gain_high": gain + 0.25}
+        figures[f"{name}_training_seconds"] = took[name.split()[0]]
+        runs |= {f"{name}_verdict": verdict, f"{name}_gain_is": f"mixed+classic ({name}) − real+classic"}
+    part: dict = {"seeds": 3, "all_trainings_seconds": 60.0, "real_training_images": 450, "classifier_steps": 500}
+    part |= {"real_test_accuracy_percent": 30.0, "real+classic_test_accuracy_percent": 40.0}
+    part |= {"mixed+classic_test_accuracy_percent": 35.0, "synthetic_images": 5000, "label_fidelity_percent": 20.0}
+    part |= {"gain_points": -5.0, "training_seconds": 77.0}
+    figures |= {f"fractions_{key}": value for key, value in part.items()}
+    for model in ("ddpm", "acgan"):
+        evaluated = {"images": 50000, "precision": 0.111, "gain_points": 9.0, "label_fidelity_percent": 11.1}
+        figures |= {f"{model}_evaluation_{key}": value for key, value in evaluated.items()}
+        figures |= {f"{model}_images_seen": 1234567, f"{model}_loss": 0.1234}
+    of_part = {"per_seed": {}, "validation": {}, "sets": ["acgan"], "verdict": "hurts", "gain_is": "x"}
+    return {
+        "environment": {"hardware": "a GPU"},
+        "method": "CIFAR-10 (JPEG q75). Classifiers: resnet18.",
+        "figures": figures,
+        "runs": {"done": ["ddpm"], "bench": runs, "fractions": of_part},
+    }
+
+
+def test_the_headline_is_in_the_readme_once_it_was_measured(made_up_results: Path) -> None:
+    nothing = rows_of(study_table())
+    write(made_up_results, "headline", {**headline(), "figures": {"ddpm_seconds": 9.0}, "runs": {"done": []}})
+    assert rows_of(study_table()) == nothing
+    write(made_up_results, "headline", headline())
+    rows = rows_of(study_table())[len(nothing) :]
+    whole, accuracies = "CIFAR-10 (JPEG q75), 45000 labelled images", ["90.00 %", "93.00 %"]
+    ddpm, acgan, curated, part = rows
+    assert ddpm[:5] == [whole, "50000 by ddpm, 70.0 % recognised", *accuracies, "92.00 %"]
+    assert ddpm[5:] == ["-1.00 (-1.25 to -0.75), 3 seeds", "hurts"]
+    assert acgan[:5] == [whole, "50000 by acgan, 70.0 % recognised", *accuracies, "91.00 %"]
+    assert curated[:5] == [whole, "40000 by ddpm curated, 70.0 % recognised", *accuracies, "93.50 %"]
+    assert curated[5:] == ["+0.50 (+0.25 to +0.75), 3 seeds", "helps"]
+    assert part[0] == "CIFAR-10 (JPEG q75), 450 labelled images"
+    assert part[4:] == ["35.00 %", "-5.00, 3 seeds", "hurts"]
+
+
+def test_the_headline_is_on_the_evidence_page(made_up_results: Path) -> None:
+    write(made_up_results, "headline", headline())
+    studies = {"headline": result("headline")}
+    gains = [row for row in rows_of(gain_section(studies)) if row[-1] in ("helps", "hurts")]
+    assert [(row[0], row[2], row[5], row[6].split()[0]) for row in gains] == [
+        ("45,000", "50,000 by ddpm, 70.0 % recognised", "92.00", "-1.00"),
+        ("45,000", "50,000 by acgan, 70.0 % recognised", "91.00", "-2.00"),
+        ("45,000", "40,000 by ddpm curated, 70.0 % recognised", "93.50", "+0.50"),
+        ("450", "5,000 by acgan, 20.0 % recognised", "35.00", "-5.00"),
+    ]
+    assert ["mixed-together+classic", "92.50"] in rows_of(gain_section(studies))
+    costs = cost_section(studies)
+    assert [row[1] for row in rows_of(costs)[2:]] == ["ddpm", "acgan", "ddpm curated", "acgan"]
+    assert "All classifiers of `headline` took 180 s on a GPU." in costs
+
+
+def test_a_card_has_the_sets_of_its_own_training_and_tells_them_apart(made_up_results: Path) -> None:
+    found = headline()
+    ddpm, acgan = (packaged_card(f"{model}-cifar10") for model in ("ddpm", "acgan"))
+    found["figures"]["fractions_training_seconds"] = round(ddpm.training.seconds, 1)
+    write(made_up_results, "headline", found)
+    assert [name for _, name in benches_of("ddpm-cifar10", ddpm)] == ["ddpm", "ddpm curated"]
+    assert [name for _, name in benches_of("acgan-cifar10", acgan)] == ["acgan"]
+    [index] = card_metadata("ddpm-cifar10", ddpm)["model-index"]
+    metrics = [one for each in index["results"] for one in each["metrics"]]
+    assert [one["value"] for one in metrics] == [-1.0, 0.5]
+    assert "50000 samples (set ddpm) beside 45000" in metrics[0]["name"]
+    assert "40000 samples (set ddpm curated) beside 45000" in metrics[1]["name"]
+    text = evaluation_section("ddpm-cifar10", ddpm)
+    assert "70.00 % of the 40000 images of the set ddpm curated, drawn from the training" in text
+    assert "0.111" not in text
+    found["figures"]["ddpm_training_seconds"] += 10.0
+    write(made_up_results, "headline", found)
+    assert [name for _, name in benches_of("ddpm-cifar10", ddpm)] == ["ddpm curated"]
+
+
+def test_sets_of_one_size_have_names_of_their_own_in_a_model_index() -> None:
+    found = headline()
+    study = {**found, "runs": found["runs"]["bench"]}
+    study["figures"]["ddpm curated_synthetic_images"] = study["figures"]["ddpm_synthetic_images"]
+    [raw], [curated] = (bench_metrics(study, name).metrics for name in ("ddpm", "ddpm curated"))
+    assert raw.name != curated.name
+    assert raw.name == curated.name.replace("ddpm curated", "ddpm")
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:

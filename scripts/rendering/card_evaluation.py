@@ -35,7 +35,7 @@ def evaluation_section(name: str, card: CheckpointCard) -> str:
     if (evaluated := evaluation(name, card)) is not None:
         parts += ["### `synthaug evaluate`", evaluation_table(evaluated), in_words(evaluated)]
     if benches := benches_of(name, card):
-        parts += ["### Worth to a classifier", *(worth(found, model) for found, model in benches)]
+        parts += ["### Worth to a classifier", *(worth(found, one) for found, one in benches)]
     return "\n\n".join([*parts, "### Not measured", not_measured(name, card)])
 
 
@@ -99,18 +99,19 @@ def in_words(found: Found) -> str:
     )
 
 
-def worth(study: Found, model: str) -> str:
-    """What a bench found of the set of a packaged generator."""
-    figures = figures_of(study, model)
+def worth(study: Found, set_name: str) -> str:
+    """What a bench found of a set of a packaged generator."""
+    figures = figures_of(study, set_name)
     quality = ", ".join(
         f"{key} {figures[key]:.3f}" for key in ("precision", "recall", "density", "coverage") if key in figures
     )
     features = f" In their features, against the validation images, with five neighbours: {quality}." if quality else ""
     return (
-        f"{figures['label_fidelity_percent']:.2f} % of {figures['synthetic_images']:.0f} images drawn from the "
-        "training that made this checkpoint are recognised as their label by classifiers trained on the same "
-        f"{figures['real_training_images']:.0f} real images ({figures['seeds']:.0f} seeds).{features} Worth to a "
-        f"classifier: {gain_of(figures)} points of test accuracy (95 % interval), verdict: {verdict_of(study, model)}."
+        f"{figures['label_fidelity_percent']:.2f} % of the {figures['synthetic_images']:.0f} images of the set "
+        f"{set_name}, drawn from the training that made this checkpoint, are recognised as their label by classifiers "
+        f"trained on the same {figures['real_training_images']:.0f} real images ({figures['seeds']:.0f} seeds)."
+        f"{features} Worth to a classifier: {gain_of(figures)} points of test accuracy (95 % interval), verdict: "
+        f"{verdict_of(study, set_name)}."
     )
 
 
@@ -119,7 +120,7 @@ def quality_in_words(name: str, card: CheckpointCard) -> str:
     if (drawn := drawn_images(card)) is not None:
         key = f"guidance_{card.guidance:g}" if card.guidance not in (None, 1.0) else "generated"
         if key in drawn["runs"]:
-            shares = [100 * drawn["figures"][f"{which}_recognised"] for which in (key, "real")]
+            shares = [100 * drawn["runs"][which]["recognised"] for which in (key, "real")]
             return (
                 f"Of its samples {shares[0]:.0f} % are recognised as their label, of real images {shares[1]:.0f} %, by "
                 "a classifier, which is not a person: look at the grid."

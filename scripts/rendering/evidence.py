@@ -115,19 +115,22 @@ def other_arms(part: Found) -> str:
 
 
 def best_share(part: Found, model: str) -> str:
-    """Which share of synthetic images one set did best with."""
+    """Which share of synthetic images one set did best with: on validation images, where these accuracies were kept."""
+    tested, validated, usual = arms_of(part), part["runs"].get("validation", {}), mixed_arm(part, model)
     shares = {
-        match["share"]: accuracy
-        for arm, accuracy in arms_of(part).items()
+        arm: f"a share of {match['share']}"
+        for arm in tested
         if (match := _SHARE.match(arm)) and match["model"] in (None, model)
     }
-    usual = mixed_arm(part, model)
-    if not shares or usual not in arms_of(part):
+    if not shares or usual not in tested:
         return ""
-    shares = {f"a share of {share}": accuracy for share, accuracy in shares.items()}
-    shares["the bench's own share"] = arms_of(part)[usual]
-    ordered = [f"{shares[share]:.2f} % with {share}" for share in sorted(shares, key=lambda share: -shares[share])]
-    return f"Best on the test images for {usual}: {ordered[0]}, against {' and '.join(ordered[1:])}."
+    shares = {usual: "the bench's own share", **shares}
+    chosen_by = validated if shares.keys() <= validated.keys() else tested
+    best, *others = [
+        f"{tested[arm]:.2f} % with {shares[arm]}" for arm in sorted(shares, key=chosen_by.__getitem__, reverse=True)
+    ]
+    where, unit = ("test", "") if chosen_by is tested else ("validation", " (test accuracies)")
+    return f"Best on the {where} images for {usual}: {best}, against {' and '.join(others)}{unit}."
 
 
 def survey_section() -> str:
@@ -161,11 +164,9 @@ def cost_section(studies: Mapping[str, Found]) -> str:
         "seconds a point",
     ]
     spent = [
-        f"All classifiers of `{name}` took {duration(study['figures']['all_trainings_seconds'])} on "
-        f"{study['environment']['hardware']}."
+        f"All classifiers of `{name}` took {duration(sum(seconds))} on {found['environment']['hardware']}."
         for name, found in studies.items()
-        for study in studies_of(found)
-        if "all_trainings_seconds" in study["figures"]
+        if (seconds := [one for study in studies_of(found) if (one := study["figures"].get("all_trainings_seconds"))])
     ]
     return "\n\n".join(
         [
@@ -189,13 +190,15 @@ def cost_row(part: Found, model: str) -> list[str]:
         "not recorded" if drawn is None else f"{drawn:,.0f} s",
         f"{figures['gain_points']:+.2f}",
         verdict_of(part, model),
-        seconds_a_point(trained + (drawn or 0.0), figures["gain_points"]),
+        seconds_a_point(trained, drawn, figures["gain_points"]),
     ]
 
 
-def seconds_a_point(seconds: float, points: float) -> str:
+def seconds_a_point(trained: float, drawn: float | None, points: float) -> str:
     """The price of a point, where one was gained."""
-    return f"{seconds / points:,.0f}" if points > 0 else "nothing was gained"
+    if points <= 0:
+        return "nothing was gained"
+    return f"at least {trained / points:,.0f}" if drawn is None else f"{(trained + drawn) / points:,.0f}"
 
 
 #: Title, result and figure of what was timed by itself.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Mapping
 
 from rendering.cards import backend_defaults, evaluations
-from rendering.measured import EFFICIENTNET, Setting, draws_of, evaluation
+from rendering.measured import EFFICIENTNET, Setting, draws_of, evaluation, evaluation_setting
 from rendering.results import RESULTS, ROOT, Found, table
 from synthaug.generators.checkpoint import CheckpointCard, read_card
 from synthaug.workflows.checkpoints import packaged_checkpoints
@@ -37,7 +37,11 @@ def measured_generators() -> list[Found]:
 
 
 def ours(results: list[Found]) -> str:
-    """One row for each way in which each of them was drawn from, and one of real images."""
+    """One row for each way in which each of them was drawn from, and one of real images.
+
+    Raises:
+        ValueError: If one does not say that its images are the copy, or they were not judged alike.
+    """
     for found in results:
         if "JPEG" not in found["method"]:
             raise ValueError("a generator's result does not say that its images are the JPEG copy, as its page does")
@@ -52,16 +56,16 @@ def ours(results: list[Found]) -> str:
         "Fréchet distance",
     ]
     header += ["in EfficientNet's features", *_MEASURES]
-    setting = Setting.of(results[0], "")
+    setting = Setting.shared(results)
     rows = [row for found in results for row in rows_of(found)]
-    real = results[0]["figures"]
-    rows.append(["real validation images", *[""] * 5, f"{real['real_images']:,}", *figures_of_draw(real, "real")])
+    real = results[0]["runs"]["real"]
+    rows.append(["real validation images", *[""] * 5, f"{real['images']:,}", *figures_of_draw(real)])
     return "\n\n".join(
         [
             f"Fréchet distance, precision, recall and coverage are in the features of {setting.judge}, against "
             f"{setting.reference}; recognised is the share of samples that it gives their label. EfficientNet's "
-            f"features are those of {EFFICIENTNET}, of as many samples and against the real images that the "
-            "generator's card names; empty where not measured.",
+            f"features are those of {EFFICIENTNET}, of the same images unless others are named; empty where not "
+            "measured.",
             table(header, rows),
         ]
     )
@@ -69,8 +73,8 @@ def ours(results: list[Found]) -> str:
 
 def rows_of(found: Found) -> list[list[str]]:
     """One for each way in which a generator was drawn from."""
-    figures, settings = found["figures"], found["runs"]["settings"]
-    name, card = packaged_as(found["runs"]["checkpoint"])
+    figures, runs, settings = found["figures"], found["runs"], found["runs"]["settings"]
+    name, card = packaged_as(runs["checkpoint"])
     title = f"`{name}`" if name else f"{settings['model']} `{settings['preset']}`, not packaged"
     hardware = match["hardware"] if (match := _HARDWARE.search(found["method"])) else ""
     rows = []
@@ -84,24 +88,28 @@ def rows_of(found: Found) -> list[list[str]]:
                 f"{figures['training_seconds']:,.0f} s",
                 hardware,
                 f"{evaluations(backend_defaults(settings['model'], guidance))}",
-                f"{figures[f'{key}_images']:,}",
-                *figures_of_draw({**evaluated(name, card, guidance, key), **figures}, key),
+                f"{runs[key]['images']:,}",
+                *figures_of_draw(runs[key], evaluated(name, card, guidance)),
             ]
         )
     return rows
 
 
-def evaluated(name: str, card: CheckpointCard | None, guidance: float, key: str) -> dict[str, float]:
-    """EfficientNet's distance of `synthaug evaluate`, of a packaged generator drawn from by default."""
+def evaluated(name: str, card: CheckpointCard | None, guidance: float) -> str:
+    """EfficientNet's distance of `synthaug evaluate`, with its samples, where they were drawn so too."""
     if card is None or not is_default(card, guidance) or (found := evaluation(name, card)) is None:
-        return {}
-    return {f"{key}_{one}": value for one, value in found["figures"].items() if one == "efficientnet_frechet"}
+        return ""
+    if "efficientnet_frechet" not in found["figures"]:
+        return ""
+    setting = evaluation_setting(found)
+    return f"{found['figures']['efficientnet_frechet']:.3f}, {setting.samples} against {setting.reference}"
 
 
-def figures_of_draw(figures: dict[str, Any], key: str) -> list[str]:
-    """The distances and shares of one way of drawing; empty where not measured."""
-    measures = ("frechet", "efficientnet_frechet", *_MEASURES)
-    return [f"{figures[f'{key}_{one}']:.3f}" if f"{key}_{one}" in figures else "" for one in measures]
+def figures_of_draw(draw: Mapping[str, float], by_efficientnet: str = "") -> list[str]:
+    """The distances and shares of one way of drawing, with EfficientNet's distance of others where it has none."""
+    own = {one: f"{draw[one]:.3f}" for one in ("frechet", "efficientnet_frechet", *_MEASURES) if one in draw}
+    shown = {"efficientnet_frechet": by_efficientnet, **own}
+    return [shown.get(one, "") for one in ("frechet", "efficientnet_frechet", *_MEASURES)]
 
 
 def is_default(card: CheckpointCard | None, guidance: float) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from rendering.results import Found, figures_of, judged_sets, parts_of, result, studies_of
+from rendering.results import Found, figures_of, judged_sets, model_of, parts_of, result, studies_of
 from synthaug.generators.checkpoint import CheckpointCard
 
 #: Of each figure that compares samples with real images in some features: its type in a model index, and its name.
@@ -105,6 +105,19 @@ class Setting:
             raise ValueError(f"a result does not say what samples are compared with, and by what: {found['method']}")
         return cls(samples, reference["reference"], reference["split"], judge["judge"], int(judge["steps"]))
 
+    @classmethod
+    def shared(cls, results: Iterable[Found]) -> Setting:
+        """That of results which stand in one table.
+
+        Raises:
+            ValueError: If they were not judged alike.
+        """
+        one, *others = dict.fromkeys(cls.of(found, "") for found in results)
+        if others:
+            said = "; ".join(f"{each.judge} against {each.reference}" for each in (one, *others))
+            raise ValueError(f"results in one table must be judged alike, but these are by {said}; repeat some")
+        return one
+
 
 def compared(figures: dict[str, float], prefix: str, setting: Setting) -> Iterator[Metric]:
     """What a comparison in one or both feature spaces found; figures begin with the prefix."""
@@ -162,16 +175,21 @@ def drawn_metrics(found: Found) -> list[Measurement]:
 
 
 def evaluation(name: str, card: CheckpointCard) -> Found | None:
-    """What `synthaug evaluate` found of a packaged checkpoint; None if it was not run."""
+    """What `synthaug evaluate` found of a packaged checkpoint; None if it is of other weights, or missing."""
     found = result(f"evaluation_{name}")
-    return found if found is not None and found["runs"]["checkpoint"] in (name, card.checkpoint) else None
+    return found if found is not None and found["runs"]["checkpoint"] == card.checkpoint else None
+
+
+def evaluation_setting(found: Found) -> Setting:
+    """How such a result compared its samples."""
+    drawn = _DRAWN.search(found["method"])
+    count = found["figures"]["images"] if drawn is None else int(drawn["samples"])
+    return Setting.of(found, f"{count} samples{'' if drawn is None else drawn['guided'] or ''}")
 
 
 def evaluation_metrics(found: Found) -> list[Measurement]:
     """The figures of such a result."""
-    figures, drawn = found["figures"], _DRAWN.search(found["method"])
-    count = figures["images"] if drawn is None else int(drawn["samples"])
-    setting = Setting.of(found, f"{count} samples{'' if drawn is None else drawn['guided'] or ''}")
+    figures, setting = found["figures"], evaluation_setting(found)
     judge, samples, reference = setting.judge, setting.samples, setting.reference
     copying = f"share as close to one of the {reference} as copies are, in pixels or in the features of {judge}"
     others = {
@@ -211,28 +229,29 @@ def evaluation_metrics(found: Found) -> list[Measurement]:
 
 
 def benches_of(name: str, card: CheckpointCard) -> list[tuple[Found, str]]:
-    """Studies of one amount of real images, with the set in each that was drawn from this training.
+    """Studies of one amount of real images, with each set in them that was drawn from this training, curated or not.
 
-    The set of digits is the demo's. Photographs' are known by the time that their generator was trained for.
+    The training is known by its model and by the time that it took.
     """
-    if name.endswith("-digits"):
-        found = result("digits_demo")
-        return [] if found is None else [(found, card.model)]
-    results = [found for name in ("headline", "cifar10_fractions") if (found := result(name)) is not None]
+    names = ("digits_demo",) if name.endswith("-digits") else ("headline", "cifar10_fractions")
+    results = [found for name in names if (found := result(name)) is not None]
     parts = [part for found in results for study in studies_of(found) for part in parts_of(study)]
     took = round(card.training.seconds, 1)
     return [
-        (part, one) for part in parts for one in judged_sets(part) if figures_of(part, one)["training_seconds"] == took
+        (part, one)
+        for part in parts
+        for one in judged_sets(part)
+        if model_of(one) == card.model and figures_of(part, one)["training_seconds"] == took
     ]
 
 
-def bench_metrics(found: Found, model: str) -> Measurement:
+def bench_metrics(found: Found, set_name: str) -> Measurement:
     """The gain of a set as a figure."""
-    figures = figures_of(found, model)
+    figures = figures_of(found, set_name)
     name = (
-        f"points of test accuracy that a classifier gains by {figures['synthetic_images']} samples beside "
-        f"{figures['real_training_images']} real training images, over the best without them, {figures['seeds']} "
-        "paired seeds"
+        f"points of test accuracy that a classifier gains by {figures['synthetic_images']} samples (set {set_name}) "
+        f"beside {figures['real_training_images']} real training images, over the best without them, "
+        f"{figures['seeds']} paired seeds"
     )
     return Measurement(
         CLASSIFICATION,

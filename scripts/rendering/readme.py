@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
+from rendering.measured import Setting
 from rendering.results import (
     Found,
     arms_of,
     duration,
     figures_of,
     gain_of,
+    judged_sets,
     mixed_arm,
     parts_of,
     result,
-    set_names,
+    studies_of,
     verdict_of,
+    without_prefix,
 )
 from rendering.speeds import speed_table
 from synthaug.generators.ddpm.network import PRESETS
 
 STUDIES = {
     "digits_demo": "digits (scikit-learn), {real_training_images:.0f} labelled images",
+    "headline": "CIFAR-10 (JPEG q75), {real_training_images:.0f} labelled images",
     "cifar10_fractions": "CIFAR-10 (JPEG q75), {real_training_images:.0f} labelled images",
 }
 
@@ -34,15 +38,17 @@ def study_table() -> str:
     ]
     for name, title in STUDIES.items():
         found = result(name)
-        for part in [] if found is None else parts_of(found):
-            lines += [study_row(part, model, title) for model in set_names(part)]
+        for study in [] if found is None else studies_of(found):
+            for part in parts_of(study):
+                lines += [study_row(part, model, title) for model in judged_sets(part)]
     return "\n".join(lines)
 
 
 def study_row(found: Found, model: str, title: str) -> str:
     """One synthetic set in a study."""
     figures, arms = figures_of(found, model), arms_of(found)
-    accuracies = " | ".join(f"{arms[arm]:.2f} %" for arm in ("real", "real+classic", mixed_arm(found, model)))
+    shown = ("real", "real+classic", mixed_arm(found, model))
+    accuracies = " | ".join(f"{arms[arm]:.2f} %" if arm in arms else "" for arm in shown)
     made = f"{figures['synthetic_images']:.0f} by {model}, {figures['label_fidelity_percent']:.1f} % recognised"
     row = f"| {title.format(**figures)} | {made} | {accuracies} | {gain_of(figures)}, {figures['seeds']:.0f} seeds "
     return row + f"| {verdict_of(found, model)} |"
@@ -124,23 +130,24 @@ def acgan_table() -> str:
         "| --- | --- | --- |" + " --- |" * len(measures),
     ]
 
-    def row(title: str, images: str, seconds: float | None, figures: dict[str, Any], prefix: str) -> str:
+    def row(title: str, images: str, seconds: float | None, measured: Mapping[str, float]) -> str:
         time = "" if seconds is None else duration(seconds)
-        shown = " | ".join(f"{figures[f'{prefix}_{name}']:.3f}" for name in measures)
-        return f"| {title} | {images} | {time} | {shown} |"
+        return f"| {title} | {images} | {time} | {' | '.join(f'{measured[name]:.3f}' for name in measures)} |"
 
     if digits := result("acgan_digits"):
-        figures = digits["figures"]
         for kind in ("classic", "resnet", "reacgan"):
-            lines.append(row(f"`{kind}`", "digits", figures[f"{kind}_training_seconds"], figures, kind))
-    name, figures = "CIFAR-10 (JPEG q75)", {}
+            measured = without_prefix(digits["figures"], f"{kind}_")
+            lines.append(row(f"`{kind}`", "digits", measured["training_seconds"], measured))
+    name, results = "CIFAR-10 (JPEG q75)", {}
     for preset in ("resnet", "reacgan-large"):
         if photographs := result(f"cifar10_acgan_{preset}"):
-            figures = photographs["figures"]
+            results[preset] = photographs
             where = "CPU" if " threads in " in photographs["method"] else "GPU"
-            lines.append(row(f"`{preset}`, {where}", name, figures["training_seconds"], figures, "generated"))
-    if figures:
-        lines.append(row("real validation images", name, None, figures, "real"))
+            seconds = photographs["figures"]["training_seconds"]
+            lines.append(row(f"`{preset}`, {where}", name, seconds, photographs["runs"]["generated"]))
+    if results:
+        Setting.shared(results.values())
+        lines.append(row("real validation images", name, None, next(iter(results.values()))["runs"]["real"]))
     return "\n".join(lines)
 
 

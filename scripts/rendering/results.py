@@ -12,6 +12,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 #: A result file: its environment, method, figures and runs.
 Found = dict[str, Any]
 _ACCURACY = "_test_accuracy_percent"
+#: What the runs of a bench hold of each arm.
+_OF_ARMS = ("per_seed", "validation")
+_CURATED = " curated"
 
 
 def result(name: str) -> Found | None:
@@ -48,7 +51,10 @@ def parts_of(found: Found) -> list[Found]:
         {
             **found,
             "figures": {"seeds": found["figures"]["seeds"], **without_prefix(found["figures"], prefix)},
-            "runs": without_prefix(found["runs"], prefix),
+            "runs": {
+                **without_prefix(found["runs"], prefix),
+                **{name: without_prefix(found["runs"].get(name, {}), prefix) for name in _OF_ARMS},
+            },
         }
         for prefix in dict.fromkeys(keys)
     ]
@@ -73,6 +79,11 @@ def figures_of(found: Found, model: str) -> dict[str, float]:
 def judged_sets(found: Found) -> list[str]:
     """Those of the sets of a study that have a gain by now."""
     return [name for name in set_names(found) if "gain_points" in figures_of(found, name)]
+
+
+def model_of(name: str) -> str:
+    """The kind of generator that a set was drawn by, as its name says it; a curated one is called so."""
+    return name.removesuffix(_CURATED)
 
 
 def verdict_of(found: Found, model: str) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from rendering.results import result
 
 #: Column title of each result of the survey's techniques.
-SURVEYS = {"survey_digits": "digits", "survey_cifar10-tenth": "a tenth of CIFAR-10 (JPEG q75)"}
+SURVEYS = {
+    "survey_digits": "digits",
+    "survey_cifar10-tenth": "a tenth of CIFAR-10 (JPEG q75)",
+    "survey_cifar10": "CIFAR-10 (JPEG q75)",
+}
 
 
 def survey_page() -> str:
