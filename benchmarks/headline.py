@@ -99,7 +99,7 @@ def check(options: argparse.Namespace) -> None:
             if kind != model:
                 raise SystemExit(f"--{model} {asked} is of kind {kind}")
             continue
-        config = {"data": options.data, "model": model, "preset": asked, "out": options.state / model}
+        config = {"data": options.data, "model": model, "preset": asked, "out": options.state / model, "resume": "auto"}
         plan_training(TrainConfig.resolve({**config, "per_class_real": options.per_class_real}))
     if options.data.startswith("imagefolder") and options.name == "CIFAR-10":
         raise SystemExit('--name says what these images are: "CIFAR-10 (JPEG q75)" for its JPEG copy')
