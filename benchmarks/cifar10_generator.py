@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from harness import RESULTS, draw, within_class_diversity, write_result
 
-from synthaug.classifiers.resnet import build_network
+from synthaug.classifiers.networks import build_network
 from synthaug.core.pixels import encode_png, grid
 from synthaug.core.runtime import Runtime, hardware
 from synthaug.core.types import LabelledImages
