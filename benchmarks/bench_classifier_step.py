@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from harness import interleaved, rate, ratio, write_result
 
-from synthaug.classifiers.resnet import build_network as build_classifier
+from synthaug.classifiers.networks import build_network as build_classifier
 from synthaug.core.pixels import to_network
 
 STEPS_PER_ROUND = 4

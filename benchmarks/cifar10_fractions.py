@@ -19,17 +19,15 @@ Of the 96k images, 64,640 were shown: that training was ended by --max-time. Thi
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
-from harness import study_figures, study_runs, write_result
+from harness import copy_report, study_figures, study_runs, write_result
 
 from synthaug import BenchConfig
 from synthaug.generators.checkpoint import read_card
 from synthaug.workflows.report import bench_and_report
 
 REPORTS = Path(__file__).parent / "reports"
-KEPT = ("report.html", "report.md", "report.json", "costs.json", "config.yaml", "provenance.json")
 
 
 def main() -> None:
@@ -77,13 +75,7 @@ def main() -> None:
     if not summary.is_complete:
         print(f"{summary.done} of {summary.cells} trainings are done; run it again")
         return
-    kept = REPORTS / "cifar10_fractions"
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        shutil.copyfile(config.out / name, kept / name)
-    for picture in config.out.rglob("*.png"):
-        (kept / picture.relative_to(config.out)).parent.mkdir(exist_ok=True)
-        shutil.copyfile(picture, kept / picture.relative_to(config.out))
+    copy_report(config.out, REPORTS / "cifar10_fractions")
     figures = study_figures(config.out)
     method = (
         f"{options.name}; for each share of the training images a generator trained on exactly these "

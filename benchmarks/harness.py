@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -201,6 +202,17 @@ def study_runs(summary: BenchSummary) -> dict[str, Any]:
 
 def _prefix(regime: RegimeSummary, name: str) -> str:
     return "" if len(regime.sets) == 1 else f"{name}_"
+
+
+def copy_report(bench: Path, out: Path) -> None:
+    """Copies the report of a bench, with what it is written again from and its pictures."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("report.html", "report.md", "report.json", "costs.json", "config.yaml", "provenance.json"):
+        if (bench / name).is_file():  # a kill may have come before
+            shutil.copyfile(bench / name, out / name)
+    for picture in bench.rglob("*.png"):
+        (out / picture.relative_to(bench)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, out / picture.relative_to(bench))
 
 
 def write_result(name: str, method: str, figures: Mapping[str, float], runs: Any, *, folder: Path = RESULTS) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluate_packaged import figures_of
-from harness import study_figures, study_runs, write_result
+from harness import copy_report, study_figures, study_runs, write_result
 from staged import Ledger, Stage
 
 from synthaug.core.durations import duration
@@ -29,7 +29,7 @@ from synthaug.workflows.curate import CurateConfig, curate
 from synthaug.workflows.evaluate import EvaluateConfig, evaluate
 from synthaug.workflows.report import bench_and_report
 from synthaug.workflows.run.measuring import measure_generator
-from synthaug.workflows.synthesize import GenerateConfig, generate, plan_generation
+from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.train import TrainConfig, train
 
 MODELS = ("ddpm", "acgan")
@@ -47,7 +47,6 @@ SHARES = {
 _TRAINING = 0.9
 #: Seconds before a training on a GPU begins to count, for the judge that watches it.
 _PREPARATION = 30.0
-_REPORT = ("report.html", "report.md", "report.json", "costs.json", "config.yaml", "provenance.json")
 
 
 class Study:
@@ -139,10 +138,8 @@ class Study:
                 "guidance": self.options.guidance if model == "ddpm" else None,
                 "out": str(self.root / f"set-{model}"),
             }
-            for shard in range(plan_generation(GenerateConfig.resolve(config)).shards):
-                if time.monotonic() >= ends:
-                    return False
-                generate(GenerateConfig.resolve({**config, "shards": str(shard)}))
+            if generate(GenerateConfig.resolve(config), may_begin=lambda: time.monotonic() < ends).missing_shards:
+                return False
         return True
 
     def judging(self) -> dict[str, Any]:
@@ -283,14 +280,3 @@ class Study:
 def is_trained(name: str) -> bool:
     """Whether a name stands for a checkpoint, and not for a preset."""
     return name in packaged_checkpoints() or (Path(name) / CARD_NAME).is_file()
-
-
-def copy_report(bench: Path, out: Path) -> None:
-    """Copies the report of a bench with its pictures."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in _REPORT:
-        if (bench / name).is_file():  # a kill may have come before
-            shutil.copyfile(bench / name, out / name)
-    for picture in bench.rglob("*.png"):
-        (out / picture.relative_to(bench)).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, out / picture.relative_to(bench))

@@ -88,6 +88,7 @@ def gain_row(part: Found, model: str) -> list[str]:
     """One set."""
     figures, arms = figures_of(part, model), arms_of(part)
     network = match[0] if (match := _NETWORK.search(part["method"])) else ""
+    network = network.replace("resnet", "ResNet-")
     shown = [f"{arms[arm]:.2f}" if arm in arms else "" for arm in ("real", "real+classic", mixed_arm(part, model))]
     decided = part["runs"].get(f"{model}_gain_is", part["runs"].get("gain_is", ""))
     return [

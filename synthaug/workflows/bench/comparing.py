@@ -12,15 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthaug.workflows.bench.detectable import minimum_detectable_effect, seeds_needed
 from synthaug.workflows.bench.record import RegimeRecord, View
 from synthaug.workflows.bench.results import CellResult
 from synthaug.workflows.bench.statistics import (
     bootstrap_interval,
     estimate,
     holm,
-    minimum_detectable_effect,
     permutation_p,
-    seeds_needed,
     t_p,
     two_way_interval,
     verdict,

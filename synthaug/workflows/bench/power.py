@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synthaug.workflows.bench.comparing import Pair, Table, deviation_of
+from synthaug.workflows.bench.detectable import minimum_detectable_effect, presumed_deviation, seeds_needed
 from synthaug.workflows.bench.record import RegimeRecord
 from synthaug.workflows.bench.results import CellResult
-from synthaug.workflows.bench.statistics import (
-    MINIMUM_SEEDS,
-    minimum_detectable_effect,
-    presumed_deviation,
-    seeds_needed,
-)
+from synthaug.workflows.bench.statistics import MINIMUM_SEEDS
 
 #: What the test over seeds leaves out of a verdict.
 LUCK = "luck with the test images, which more seeds do not remove, comes on top"

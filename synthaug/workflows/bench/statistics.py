@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from scipy import optimize, special
+from scipy import special
 from torch import Tensor
 
 from synthaug.core.errors import InputError
@@ -36,7 +34,6 @@ _SHARPNESS = 1.25
 #: Bounds the quantile of a studentised mean over images where a handful of them differ, and resamples may have none.
 _LARGEST_QUANTILE = 5.0
 _MOST_FLIPS_ENUMERATED = 16
-_MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -218,51 +215,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = least
     return adjusted
-
-
-def minimum_detectable_effect(deviation: float, seeds: int, *, comparisons: int = 1, power: float = 0.8) -> float:
-    """Smallest true mean difference that a paired t test over seeds finds with this power; infinite for 1 seed.
-
-    Exact, by the noncentral t distribution (Cohen 1988), in the unit of the standard deviation of the differences. The
-    test is two-sided, at 5 % / comparisons: Holm's first step, which a single effect among so many has to pass. A
-    `verdict` finds less: luck with the test images, which more seeds do not remove, comes on top.
-    """
-    if not (0 <= deviation < math.inf and 2 * _TAIL < power < 1 and comparisons > 0):
-        raise InputError(
-            "needs a deviation from 0, a power in (0.05, 1) and at least one comparison, found "
-            f"{deviation}, {power} and {comparisons}"
-        )
-    if seeds < 2:
-        return math.inf
-    critical = float(special.stdtrit(seeds - 1, 1 - _TAIL / comparisons))
-
-    def missing(shift: float) -> float:
-        # Beyond a shift of 4 the lower tail is less than 1e-6, and scipy's may be nan.
-        found = 1 - special.nctdtr(seeds - 1, shift, critical) + special.nctdtr(seeds - 1, min(shift, 4.0), -critical)
-        return power - float(found)
-
-    beyond = 2 * critical
-    while missing(beyond) > 0:
-        beyond *= 2
-    return deviation * float(optimize.brentq(missing, 1e-9, beyond)) / math.sqrt(seeds)
-
-
-def seeds_needed(effect: float, deviation: float, *, comparisons: int = 1, power: float = 0.8) -> int:
-    """Smallest number of seeds, from 3 to 1000, whose minimum detectable effect is at most `effect`; else 1000."""
-    counts = range(MINIMUM_SEEDS, _MOST_SEEDS)
-    effects = partial(minimum_detectable_effect, deviation, comparisons=comparisons, power=power)
-    return MINIMUM_SEEDS + bisect_left(counts, True, key=lambda seeds: effects(seeds) <= effect)
-
-
-def presumed_deviation(test_images: int, accuracy: float = 0.9) -> float:
-    """A guess, before anything is measured, of the standard deviation in points of a paired difference over seeds.
-
-    That of two classifiers with an accuracy a, from 0 to 1, that err independently on n test images,
-    100 sqrt(2 a (1 - a) / n), but at least 0.5.
-    """
-    if test_images < 1 or not 0 <= accuracy <= 1:
-        raise InputError(f"needs test images and a share of right answers, found {test_images} and {accuracy}")
-    return max(0.5, 100 * math.sqrt(2 * accuracy * (1 - accuracy) / test_images))
 
 
 def verdict(difference: Estimate, *, p: float | None = None, beyond: Interval | None = None) -> VerdictName:

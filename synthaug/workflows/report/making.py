@@ -21,9 +21,8 @@ _NO_CARD = "not in its manifest, and the card of its generator was not at hand"
 def making_blocks(regime: RegimeSummary, known: Sequence[Provenance]) -> list[Block]:
     """How the sets of one number of real images were made, and what has to be said of them."""
     rows = _rows(regime, known)
-    remarks = [(one.name, str(getattr(one, "remark", ""))) for one in regime.sets]
     blocks: list[Block] = [Table(rows)] if len(rows) > 1 else []
-    return [*blocks, *(Paragraph(f"{name}: {remark}.") for name, remark in remarks if remark)]
+    return [*blocks, *(Paragraph(f"{one.name}: {one.remark}.") for one in regime.sets if one.remark)]
 
 
 def repeating_blocks(summary: BenchSummary, known: Sequence[Provenance]) -> list[Block]:

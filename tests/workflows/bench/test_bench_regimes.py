@@ -28,7 +28,17 @@ from synthaug.workflows.bench.results import Results
 from synthaug.workflows.bench.summarise import summarise
 from synthaug.workflows.synthesize import GenerateConfig, generate
 from synthaug.workflows.train import TrainConfig, train
-from tests.workflows.benches import TWO_ARMS, listing, noise_set, perceptron_in, quick, results_of, rows, study_of
+from tests.workflows.benches import (
+    TWO_ARMS,
+    Clock,
+    listing,
+    noise_set,
+    perceptron_in,
+    quick,
+    results_of,
+    rows,
+    study_of,
+)
 
 FRACTIONS = (0.02, 0.05)
 
@@ -302,16 +312,6 @@ def test_another_kind_or_preset_than_was_asked_for_is_refused(
 
 
 # --- the time for generators and sets, and jobs side by side ---
-
-
-class Clock:
-    """Time that passes only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

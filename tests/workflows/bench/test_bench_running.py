@@ -33,6 +33,7 @@ from synthaug.workflows.report import bench_and_report
 from synthaug.workflows.report import write as write_module
 from tests.workflows.benches import (
     TWO_ARMS,
+    Clock,
     elsewhere,
     noise_set,
     quick,
@@ -252,16 +253,6 @@ def test_a_training_that_diverges_fails(synthetic: Path, tmp_path: Path) -> None
 
 
 # --- limits ---
-
-
-class Clock:
-    """Time that passes only when cells take some."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

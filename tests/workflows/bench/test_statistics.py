@@ -15,6 +15,7 @@ from torch import Tensor
 
 from synthaug.core.errors import InputError
 from synthaug.core.seeding import generator_for
+from synthaug.workflows.bench.detectable import minimum_detectable_effect, presumed_deviation, seeds_needed
 from synthaug.workflows.bench.statistics import (
     MINIMUM_SEEDS,
     Estimate,
@@ -22,11 +23,8 @@ from synthaug.workflows.bench.statistics import (
     bootstrap_interval,
     estimate,
     holm,
-    minimum_detectable_effect,
     permutation_p,
-    presumed_deviation,
     resamples_of,
-    seeds_needed,
     t_p,
     two_way_interval,
     verdict,
